@@ -1,0 +1,74 @@
+//! The rules find what they are for, and the project keeps them.
+
+use super::{files, layers, offences, packages};
+use crate::workspace::Workspace;
+
+#[test]
+fn c5_the_house_rules_hold_in_this_repository() {
+    let workspace = Workspace::find().unwrap();
+    assert_eq!(offences(&workspace).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn an_import_that_points_upward_is_found() {
+    assert_eq!(
+        layers::judge("tengen-bus", [("tengen-protocol", false)].into_iter()).len(),
+        0
+    );
+    assert_eq!(
+        layers::judge("tengen-bus", [("tengen-node", false)].into_iter()).len(),
+        1
+    );
+    assert_eq!(
+        layers::judge("tengen-loadtest", [("tengen-node", true)].into_iter()).len(),
+        0
+    );
+    assert_eq!(
+        layers::judge("tengen-loadtest", [("tengen-node", false)].into_iter()).len(),
+        1
+    );
+    assert_eq!(layers::judge("tengen-newcomer", [].into_iter()).len(), 1);
+}
+
+#[test]
+fn a_package_counts_as_used_only_where_code_names_it() {
+    assert!(packages::uses("use tokio::net::TcpStream;", "tokio"));
+    assert!(packages::uses(
+        "    tower_cookies::Key::from(b)",
+        "tower-cookies"
+    ));
+    assert!(!packages::uses("// tokio::spawn would do", "tokio"));
+    assert!(!packages::uses("my_tokio::spawn()", "tokio"));
+}
+
+#[test]
+fn a_file_that_breaks_a_rule_is_named() {
+    let machine = [String::from("/elsewhere/someone/")];
+    let judge = |path: &str, text: &str| files::judge(path, text, &machine).len();
+    assert_eq!(judge("node/src/hub.rs", "//! Holds the hub.\n"), 0);
+    assert_eq!(judge("node/src/hub.rs", "use x;\n"), 1);
+    assert_eq!(judge("node/src/hub.rs", "//!\n"), 1);
+    assert_eq!(judge("node/src/hub/mod.rs", "//! Holds the hub.\n"), 1);
+    assert_eq!(
+        judge(
+            "node/src/hub.rs",
+            &format!("//! Long.\n{}", "x\n".repeat(400))
+        ),
+        1
+    );
+    assert_eq!(judge("README.md", "see /elsewhere/someone/notes"), 1);
+    assert_eq!(
+        judge(
+            "protocol/src/clock.rs",
+            "//! Bad.\nlet now = Instant::now();\n"
+        ),
+        1
+    );
+    assert_eq!(
+        judge(
+            "protocol/src/clock.rs",
+            "//! Fine.\n// never Instant::now()\n"
+        ),
+        0
+    );
+}

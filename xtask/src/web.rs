@@ -1,0 +1,114 @@
+//! Builds the browser client into a package that `npm pack`, a bundler and a plain page can use.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::exec::{output, run};
+use crate::tools;
+use crate::workspace::Workspace;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const WASM: &str = "tengen_client_wasm.wasm";
+
+/// Builds `client-wasm/pkg/`; `fast` skips what only makes it smaller.
+pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
+    tools::wasm_target()?;
+    let bindgen = tools::wasm_bindgen(workspace)?;
+    let profile = if fast { "dev" } else { "web" };
+    run(Command::new("cargo")
+        .args([
+            "build",
+            "--package",
+            "tengen-client-wasm",
+            "--lib",
+            "--target",
+            TARGET,
+            "--profile",
+            profile,
+        ])
+        .current_dir(&workspace.root))?;
+    let built = workspace
+        .target
+        .join(TARGET)
+        .join(if fast { "debug" } else { "web" })
+        .join(WASM);
+
+    // Assembled beside the old package and swapped in whole, so that a node built meanwhile never embeds half of one.
+    let package = workspace.root.join("client-wasm/pkg");
+    let fresh = workspace.target.join("web-package");
+    remove(&fresh)?;
+    run(Command::new(bindgen)
+        .args(["--target", "web", "--out-name", "tengen", "--out-dir"])
+        .arg(&fresh)
+        .arg(&built))?;
+    let wasm = fresh.join("tengen_bg.wasm");
+    let before = size(&wasm)?;
+    if !fast {
+        run(Command::new(tools::npm_tool(workspace, "wasm-opt")?)
+            .args(["-Oz", "--all-features", "-o"])
+            .arg(&wasm)
+            .arg(&wasm))?;
+    }
+    dress(workspace, &fresh)?;
+    remove(&package)?;
+    std::fs::rename(&fresh, &package).context("cannot put the package in place")?;
+
+    println!("client-wasm/pkg/ is ready");
+    println!("  compiled, bound      {before:>8} bytes");
+    for file in ["tengen_bg.wasm", "tengen.js"] {
+        let file_path = package.join(file);
+        println!(
+            "  {file:20} {:>8} bytes, {:>7} gzipped",
+            size(&file_path)?,
+            gzipped(&file_path)?
+        );
+    }
+    Ok(())
+}
+
+/// Adds what makes the folder a package: its manifest, its licences, its readme.
+fn dress(workspace: &Workspace, package: &Path) -> Result<()> {
+    let version = workspace.locked_version("tengen-client-wasm")?;
+    let template = workspace.root.join("client-wasm/package.json");
+    let mut manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(template)?)?;
+    manifest["version"] = serde_json::Value::from(version);
+    std::fs::write(
+        package.join("package.json"),
+        serde_json::to_string_pretty(&manifest)?,
+    )?;
+    std::fs::copy(
+        workspace.root.join("client-wasm/README.md"),
+        package.join("README.md"),
+    )?;
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn size(file: &Path) -> Result<u64> {
+    Ok(file
+        .metadata()
+        .with_context(|| format!("{} is not there", file.display()))?
+        .len())
+}
+
+/// What a visitor downloads; by gzip's own command, which every machine that builds this has.
+fn gzipped(file: &Path) -> Result<usize> {
+    Ok(output(
+        Command::new("sh")
+            .args(["-c", "gzip -9 -c \"$0\" | wc -c"])
+            .arg(file),
+    )?
+    .trim()
+    .parse()?)
+}
