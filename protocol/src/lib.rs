@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Tengen's conversation between a client and the cluster, without I/O, clock or spawn.
+
+mod cbor;
+mod codec;
+mod codes;
+mod data;
+mod frame;
+mod ids;
+mod json;
+mod limits;
+mod millis;
+mod out_frame;
+mod raw_event;
+pub mod subject;
+mod value;
+
+pub use codec::Codec;
+pub use codes::{CloseCode, ErrorCode, Refusal};
+pub use data::Data;
+pub use frame::{ClientFrame, ClientHello, ServerFrame, ServerHello, Undecodable};
+pub use ids::{ClientId, EventId, NodeId, RESERVED_NAMESPACE, SessionId, Uid};
+pub use limits::Limits;
+pub use millis::Millis;
+pub use out_frame::OutFrame;
+pub use raw_event::RawEvent;
+pub use value::{Time, Value};
