@@ -2,3 +2,11 @@
 
 pub mod config;
 pub(crate) mod edge;
+mod handlers;
+mod identity;
+
+pub use handlers::connected::Transport;
+pub use identity::cookie::{CookieKey, CookieSettings, CookieTooLarge, SessionCookies, ShortKey};
+pub use identity::refused::Refused;
+pub use identity::session_map::SessionMap;
+pub use identity::{Identity, NewVisitors};
