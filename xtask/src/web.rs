@@ -40,10 +40,10 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
     let fresh = workspace.target.join("web-package");
     remove(&fresh)?;
     run(Command::new(bindgen)
-        .args(["--target", "web", "--out-name", "tengen", "--out-dir"])
+        .args(["--target", "web", "--out-name", "core", "--out-dir"])
         .arg(&fresh)
         .arg(&built))?;
-    let wasm = fresh.join("tengen_bg.wasm");
+    let wasm = fresh.join("core_bg.wasm");
     let before = size(&wasm)?;
     if !fast {
         run(Command::new(tools::npm_tool(workspace, "wasm-opt")?)
@@ -57,7 +57,7 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
 
     println!("client-wasm/pkg/ is ready");
     println!("  compiled, bound      {before:>8} bytes");
-    for file in ["tengen_bg.wasm", "tengen.js"] {
+    for file in ["core_bg.wasm", "core.js", "tengen.js", "values.js"] {
         let file_path = package.join(file);
         println!(
             "  {file:20} {:>8} bytes, {:>7} gzipped",
@@ -68,22 +68,25 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
     Ok(())
 }
 
-/// Adds what makes the folder a package: its manifest, its licences, its readme.
+/// Adds what makes the folder a package: the hand-written entry, its typings, the manifest, the readme.
 fn dress(workspace: &Workspace, package: &Path) -> Result<()> {
-    let version = workspace.locked_version("tengen-client-wasm")?;
-    let template = workspace.root.join("client-wasm/package.json");
-    let mut manifest: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(template)?)?;
-    manifest["version"] = serde_json::Value::from(version);
-    std::fs::write(
-        package.join("package.json"),
-        serde_json::to_string_pretty(&manifest)?,
-    )?;
-    std::fs::copy(
-        workspace.root.join("client-wasm/README.md"),
-        package.join("README.md"),
-    )?;
-    Ok(())
+    for entry in std::fs::read_dir(workspace.root.join("client-wasm/js"))? {
+        let file = entry?;
+        std::fs::copy(file.path(), package.join(file.file_name()))?;
+    }
+    let manifest_path = package.join("package.json");
+    let mut manifest: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&manifest_path)?)?;
+    manifest["version"] = serde_json::Value::from(workspace.locked_version("tengen-client-wasm")?);
+    std::fs::write(manifest_path, serde_json::to_string_pretty(&manifest)?)?;
+    // Else npm would leave the package out of itself: it reads this file too.
+    remove_file(&package.join(".gitignore"))
+}
+
+fn remove_file(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn remove(folder: &Path) -> Result<()> {
