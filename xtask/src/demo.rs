@@ -45,9 +45,16 @@ pub(crate) fn demo(workspace: &Workspace, options: &Options) -> Result<()> {
             .current_dir(&workspace.root))?;
     }
     stop_on_signals();
-    let logs = workspace.target.join("demo").join(std::process::id().to_string());
+    let logs = workspace
+        .target
+        .join("demo")
+        .join(std::process::id().to_string());
     std::fs::create_dir_all(&logs)?;
-    if options.nodes == 1 { single(workspace, options, &logs) } else { cluster(workspace, options, &logs) }
+    if options.nodes == 1 {
+        single(workspace, options, &logs)
+    } else {
+        cluster(workspace, options, &logs)
+    }
 }
 
 /// One node with the embedded bus: nothing else is needed.
@@ -56,7 +63,11 @@ fn single(workspace: &Workspace, options: &Options, logs: &Path) -> Result<()> {
     let node = Process::node(&workspace.target, logs, "a", page, &[])?;
     println!("\nTengen is running: one node, embedded bus.\n");
     println!("  open  http://{}/", node.public());
-    println!("  node  a  admin http://{}  pid {}", node.admin(), node.id());
+    println!(
+        "  node  a  admin http://{}  pid {}",
+        node.admin(),
+        node.id()
+    );
     commands::print_curl(node.admin());
     println!("Logs are in {}. Ctrl-C ends everything.", logs.display());
     wait(vec![node], 1)
@@ -68,22 +79,43 @@ fn cluster(workspace: &Workspace, options: &Options, logs: &Path) -> Result<()> 
     let python = tools::python_with_nats(workspace);
     let nats = Process::nats(&server, logs)?;
     // One key, so that a cookie of one node is understood by all.
-    let settings = [("TENGEN_NATS_URL", nats.url().to_owned()), ("TENGEN_COOKIE_KEY", process::random_key()?)];
+    let settings = [
+        ("TENGEN_NATS_URL", nats.url().to_owned()),
+        ("TENGEN_COOKIE_KEY", process::random_key()?),
+    ];
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let nats_url = nats.url().to_owned();
     let mut running = vec![nats];
     for letter in (b'a'..).take(usize::from(options.nodes)) {
         let name = char::from(letter).to_string();
-        running.push(Process::node(&workspace.target, logs, &name, free, &settings)?);
+        running.push(Process::node(
+            &workspace.target,
+            logs,
+            &name,
+            free,
+            &settings,
+        )?);
     }
     let listener = listener(options.port)?;
     let page = listener.local_addr()?;
-    front::serve(listener, running.iter().skip(1).map(Process::public).collect());
+    front::serve(
+        listener,
+        running.iter().skip(1).map(Process::public).collect(),
+    );
 
-    println!("\nTengen is running: {} nodes over NATS, behind one front.\n", options.nodes);
+    println!(
+        "\nTengen is running: {} nodes over NATS, behind one front.\n",
+        options.nodes
+    );
     println!("  open  http://{page}/");
     for node in &running[1..] {
-        println!("  node  {}  http://{}  admin http://{}  pid {}", node.name(), node.public(), node.admin(), node.id());
+        println!(
+            "  node  {}  http://{}  admin http://{}  pid {}",
+            node.name(),
+            node.public(),
+            node.admin(),
+            node.id()
+        );
     }
     commands::print_curl(running[1].admin());
     commands::print_nats(&nats_url);
@@ -123,7 +155,8 @@ fn wait(mut running: Vec<Process>, needed: usize) -> Result<()> {
 /// The port asked for; the usual one unless it is taken.
 fn listener(port: Option<u16>) -> Result<TcpListener> {
     match port {
-        Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| format!("port {port} is not free")),
+        Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("port {port} is not free")),
         None => TcpListener::bind((Ipv4Addr::LOCALHOST, 8080))
             .or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
             .context("no free port"),

@@ -1,6 +1,8 @@
 //! `cargo xtask`: the project's entry points, one subcommand each.
 
+mod demo;
 mod exec;
+mod suite;
 mod tidy;
 mod tools;
 mod web;
@@ -18,6 +20,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Start Tengen on this machine and print how to push to the page.
+    Demo(demo::Options),
+    /// Run every check there is; the last line is the sum.
+    Test {
+        /// Only the stages whose name contains one of these words.
+        only: Vec<String>,
+    },
+    /// Measure: the benches at full size.
+    Bench {
+        /// Only the benches whose name contains this.
+        filter: Option<String>,
+    },
     /// Check the house rules: layers, file lengths, first lines, the packages in use.
     Tidy,
     /// Fetch everything the demo and the tests need into target/tools/.
@@ -34,6 +48,14 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let workspace = Workspace::find()?;
     match arguments.task {
+        Task::Demo(options) => demo::demo(&workspace, &options),
+        Task::Test { only } => suite::run(&workspace, &only),
+        Task::Bench { filter } => exec::run(
+            std::process::Command::new("cargo")
+                .args(["bench", "--workspace", "--bench", "*", "--"])
+                .args(filter)
+                .current_dir(&workspace.root),
+        ),
         Task::Tidy => tidy::check(&workspace),
         Task::Tools => tools::fetch_all(&workspace),
         Task::Web { fast } => web::build(&workspace, fast),

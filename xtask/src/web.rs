@@ -75,7 +75,8 @@ fn dress(workspace: &Workspace, package: &Path) -> Result<()> {
         std::fs::copy(file.path(), package.join(file.file_name()))?;
     }
     let manifest_path = package.join("package.json");
-    let mut manifest: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&manifest_path)?)?;
+    let mut manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&manifest_path)?)?;
     manifest["version"] = serde_json::Value::from(workspace.locked_version("tengen-client-wasm")?);
     std::fs::write(manifest_path, serde_json::to_string_pretty(&manifest)?)?;
     // Else npm would leave the package out of itself: it reads this file too.

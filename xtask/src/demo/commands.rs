@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 /// To everybody, by the HTTP API of one node.
 pub(super) fn print_curl(admin: SocketAddr) {
     println!("\nPush to everyone over HTTP:\n");
-    println!("  curl -sS http://{admin}/v1/send-to-all -d '[\"example/note\", {{\"text\": \"hello from curl\"}}]'\n");
+    println!(
+        "  curl -sS http://{admin}/v1/send-to-all -d '[\"example/note\", {{\"text\": \"hello from curl\"}}]'\n"
+    );
 }
 
 /// To one user, by the command of NATS.

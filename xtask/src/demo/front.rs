@@ -28,7 +28,9 @@ pub(super) fn serve(listener: TcpListener, nodes: Vec<SocketAddr>) {
 /// The node whose turn it is, or the next one that is alive.
 fn connect(nodes: &[SocketAddr], turn: usize) -> Option<TcpStream> {
     let order = (0..nodes.len()).map(|step| nodes[(turn + step) % nodes.len()]);
-    order.filter_map(|node| TcpStream::connect_timeout(&node, Duration::from_secs(2)).ok()).next()
+    order
+        .filter_map(|node| TcpStream::connect_timeout(&node, Duration::from_secs(2)).ok())
+        .next()
 }
 
 /// Copies both ways until both have ended; the end of one way is passed on as such.
@@ -45,7 +47,11 @@ fn join(visitor: &TcpStream, node: &TcpStream) -> io::Result<()> {
 fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let copied = io::copy(&mut from, &mut to);
     // A broken connection ends both ways at once; a finished one only this way.
-    let how = if copied.is_ok() { Shutdown::Write } else { Shutdown::Both };
+    let how = if copied.is_ok() {
+        Shutdown::Write
+    } else {
+        Shutdown::Both
+    };
     let _gone = to.shutdown(how);
     if copied.is_err() {
         let _gone = from.shutdown(Shutdown::Both);

@@ -35,15 +35,31 @@ impl Process {
         let binary = target.join("debug/tengen-node");
         let mut command = Command::new(&binary);
         command
-            .args(["--demo", "--listen", &listen.to_string(), "--admin-listen", "127.0.0.1:0"])
+            .args([
+                "--demo",
+                "--listen",
+                &listen.to_string(),
+                "--admin-listen",
+                "127.0.0.1:0",
+            ])
             .env("TENGEN_NODE_ID", name)
             .envs(settings.iter().map(|(key, value)| (key, value.as_str())))
             .stdout(Stdio::piped());
         let mut child = spawn(&mut command, logs, name)?;
         let stdout = BufReader::new(child.stdout.take().context("no standard output")?);
-        let mut process = Self { name: format!("node {name}"), child, public: listen, admin: listen, url: String::new() };
+        let mut process = Self {
+            name: format!("node {name}"),
+            child,
+            public: listen,
+            admin: listen,
+            url: String::new(),
+        };
         let Some((public, admin, rest)) = addresses(stdout) else {
-            bail!("{binary} did not start; see {logs}", binary = binary.display(), logs = logs.display());
+            bail!(
+                "{binary} did not start; see {logs}",
+                binary = binary.display(),
+                logs = logs.display()
+            );
         };
         process.name = name.to_owned();
         process.public = public;
@@ -58,10 +74,24 @@ impl Process {
     pub(super) fn nats(binary: &Path, logs: &Path) -> Result<Self> {
         let usual = TcpListener::bind(("127.0.0.1", 4222)).is_ok();
         let mut command = Command::new(binary);
-        command.args(["-a", "127.0.0.1", "-p", if usual { "4222" } else { "-1" }, "--ports_file_dir"]).arg(logs);
+        command
+            .args([
+                "-a",
+                "127.0.0.1",
+                "-p",
+                if usual { "4222" } else { "-1" },
+                "--ports_file_dir",
+            ])
+            .arg(logs);
         let child = spawn(&mut command, logs, "nats")?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut process = Self { name: "nats-server".to_owned(), child, public: unknown, admin: unknown, url: String::new() };
+        let mut process = Self {
+            name: "nats-server".to_owned(),
+            child,
+            public: unknown,
+            admin: unknown,
+            url: String::new(),
+        };
         let ports = logs.join(format!("nats-server_{}.ports", process.id()));
         process.until("listening", |nats| {
             // Written in one go, but seen by us perhaps half: then it does not parse, and we look again.
@@ -98,7 +128,11 @@ impl Process {
 
     /// How it ended, if it has.
     pub(super) fn ended(&mut self) -> Option<String> {
-        self.child.try_wait().ok().flatten().map(|status| status.to_string())
+        self.child
+            .try_wait()
+            .ok()
+            .flatten()
+            .map(|status| status.to_string())
     }
 
     fn until(&mut self, what: &str, mut reached: impl FnMut(&mut Self) -> bool) -> Result<()> {
@@ -158,7 +192,9 @@ fn spawn(command: &mut Command, logs: &Path, name: &str) -> Result<Child> {
             Ok(())
         })
     };
-    command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
 /// Reads up to the line in which a node says where it listens.
@@ -166,7 +202,10 @@ fn addresses<R: Read>(mut stdout: BufReader<R>) -> Option<(SocketAddr, SocketAdd
     let mut line = String::new();
     while stdout.read_line(&mut line).ok()? > 0 {
         if let Some(rest) = line.trim().strip_prefix("listening ") {
-            let value = |key: &str| rest.split(' ').find_map(|word| word.strip_prefix(key)?.parse().ok());
+            let value = |key: &str| {
+                rest.split(' ')
+                    .find_map(|word| word.strip_prefix(key)?.parse().ok())
+            };
             return Some((value("public=")?, value("admin=")?, stdout));
         }
         line.clear();
@@ -178,7 +217,10 @@ fn is_ready(admin: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-        write!(stream, "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.starts_with("HTTP/1.1 200 "))
