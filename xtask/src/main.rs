@@ -8,6 +8,8 @@ mod tools;
 mod web;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use workspace::Workspace;
 
@@ -44,12 +46,12 @@ enum Task {
     },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let workspace = Workspace::find()?;
     match arguments.task {
         Task::Demo(options) => demo::demo(&workspace, &options),
-        Task::Test { only } => suite::run(&workspace, &only),
+        Task::Test { only } => return Ok(suite::run(&workspace, &only)),
         Task::Bench { filter } => exec::run(
             std::process::Command::new("cargo")
                 .args(["bench", "--workspace", "--bench", "*", "--"])
@@ -59,5 +61,6 @@ fn main() -> anyhow::Result<()> {
         Task::Tidy => tidy::check(&workspace),
         Task::Tools => tools::fetch_all(&workspace),
         Task::Web { fast } => web::build(&workspace, fast),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
