@@ -1,0 +1,197 @@
+//! The accept loop over real sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::routing::get;
+use prometheus::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{AcceptLimits, Listen, serve};
+use crate::edge::metrics::Metrics;
+
+const SOON: Duration = Duration::from_secs(10);
+
+struct Server {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// Yields `failures` first, then what the listener accepts.
+struct Failing {
+    failures: Vec<io::Error>,
+    listener: TcpListener,
+}
+
+impl Listen for Failing {
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self.failures.pop() {
+            Some(error) => Err(error),
+            None => self.listener.accept().await,
+        }
+    }
+}
+
+async fn start(router: Router, limits: AcceptLimits, failures: Vec<io::Error>) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Arc::new(Metrics::new(&Registry::new()).unwrap());
+    let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+    let listener = Failing { failures, listener };
+    tracker.spawn(serve(
+        listener,
+        router,
+        limits,
+        metrics.clone(),
+        tracker.clone(),
+        shutdown.clone(),
+    ));
+    Server {
+        address,
+        metrics,
+        tracker,
+        shutdown,
+    }
+}
+
+fn whoami() -> Router {
+    Router::new().route(
+        "/",
+        get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+    )
+}
+
+async fn ask(address: SocketAddr, path: &str) -> (SocketAddr, TcpStream) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    (stream.local_addr().unwrap(), stream)
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    timeout(SOON, stream.read_to_string(&mut answer))
+        .await
+        .expect("an answer")
+        .unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn requests_carry_the_address_of_their_peer() {
+    let server = start(whoami(), AcceptLimits::default(), vec![]).await;
+    let (own, mut stream) = ask(server.address, "/").await;
+    assert!(answer(&mut stream).await.ends_with(&own.to_string()));
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_pauses_but_never_ends_the_loop() {
+    let limits = AcceptLimits {
+        exhausted_pause: Duration::from_millis(1),
+        ..AcceptLimits::default()
+    };
+    let failures = vec![
+        io::Error::from_raw_os_error(libc::EMFILE),
+        io::ErrorKind::ConnectionAborted.into(),
+        io::Error::from_raw_os_error(libc::ENFILE),
+        io::Error::from_raw_os_error(libc::ENOBUFS),
+    ];
+    let server = start(whoami(), limits, failures).await;
+    let (_, mut stream) = ask(server.address, "/").await;
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(server.metrics.accept_errors.get(), 4);
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let limits = AcceptLimits {
+        header_timeout: Duration::from_millis(100),
+        ..AcceptLimits::default()
+    };
+    let server = start(whoami(), limits, vec![]).await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        .await
+        .unwrap();
+    let cut = answer(&mut slow).await;
+    assert!(cut.is_empty() || cut.starts_with("HTTP/1.1 408"), "{cut}");
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let server = start(whoami(), AcceptLimits::default(), vec![]).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let head = format!("GET / HTTP/1.1\r\nCookie: {}\r\n\r\n", "x".repeat(20_000));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn silent_connections_hold_newcomers_back_only_until_their_head_or_end() {
+    let limits = AcceptLimits {
+        max_handshakes: 1,
+        ..AcceptLimits::default()
+    };
+    let parked = Arc::new(Notify::new());
+    let park = parked.clone();
+    let router = whoami().route(
+        "/park",
+        get(move || {
+            park.notify_one();
+            std::future::pending::<()>()
+        }),
+    );
+    let server = start(router, limits, vec![]).await;
+
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    let (_, mut second) = ask(server.address, "/").await;
+    let early = timeout(Duration::from_millis(100), second.readable()).await;
+    assert!(early.is_err(), "served although the only place is taken");
+    drop(silent);
+    assert!(answer(&mut second).await.starts_with("HTTP/1.1 200"));
+
+    // A parked request has sent its head: it holds nobody back.
+    let (_, _parked) = ask(server.address, "/park").await;
+    timeout(SOON, parked.notified()).await.expect("parked");
+    let (_, mut third) = ask(server.address, "/").await;
+    assert!(answer(&mut third).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn f95_shutdown_lets_a_request_finish_and_leaves_no_task() {
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begin, gone) = (begun.clone(), go.clone());
+    let router = Router::new().route(
+        "/",
+        get(move || async move {
+            begin.notify_one();
+            gone.notified().await;
+            "done"
+        }),
+    );
+    let server = start(router, AcceptLimits::default(), vec![]).await;
+    let (_, mut stream) = ask(server.address, "/").await;
+    timeout(SOON, begun.notified()).await.expect("begun");
+    server.shutdown.cancel();
+    server.tracker.close();
+    go.notify_one();
+    assert!(answer(&mut stream).await.ends_with("done"));
+    timeout(SOON, server.tracker.wait())
+        .await
+        .expect("every task ended");
+    assert!(
+        TcpStream::connect(server.address).await.is_err(),
+        "the listener is closed"
+    );
+}
