@@ -10,7 +10,9 @@ mod json;
 mod limits;
 mod millis;
 mod out_frame;
+mod out_queue;
 mod raw_event;
+pub mod server;
 pub mod subject;
 mod value;
 

@@ -1,0 +1,140 @@
+//! How connections come to a session and leave it: hello, superseding, resume by cursors.
+
+use super::{Link, Session};
+use crate::frame::{ClientHello, ServerFrame, ServerHello};
+use crate::millis::Millis;
+use crate::out_frame::OutFrame;
+
+/// A hello was accepted: the connection behind `link` is the session's only one now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attached {
+    pub link: Link,
+    /// The client goes on where it was; nothing was lost.
+    pub resumed: bool,
+    /// The client named a session that is gone: it must be told to fetch its state anew.
+    pub gap: bool,
+    /// Items of the client counted so far; this connection's first item is `received + 1`.
+    pub received: u64,
+}
+
+/// Why a hello was not accepted. The session is unchanged in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachRefused {
+    /// A newer hello was here before: refuse this one (409).
+    LowerAttempt { current: u64 },
+    /// The session has ended: begin a new one, with `gap` if the client named this one.
+    Over,
+    /// The hello belongs to another session or another client: it has no business here.
+    NotThisSession,
+    /// What the client lacks is no longer retained, or its count cannot be: end this session and
+    /// begin a new one with `gap`.
+    Lost,
+}
+
+impl<C> Session<C> {
+    /// Takes a hello: raises the attempt, detaches the connection before, rewinds `sent` to what
+    /// the client has received and reads `received`, all at once.
+    ///
+    /// The uid is not looked at; a hello of another uid must not come here.
+    ///
+    /// # Errors
+    /// [`AttachRefused`]; nothing has changed then.
+    pub fn attach(&mut self, hello: &ClientHello, now: Millis) -> Result<Attached, AttachRefused> {
+        if self.over {
+            return Err(AttachRefused::Over);
+        }
+        let fresh = self.link == Link(0);
+        let named = hello.session.as_ref() == Some(&self.id);
+        if hello.client != self.client || (!fresh && !named) {
+            return Err(AttachRefused::NotThisSession);
+        }
+        if hello.attempt < self.attempt {
+            return Err(AttachRefused::LowerAttempt {
+                current: self.attempt,
+            });
+        }
+        if !fresh {
+            self.resume_after(hello)?;
+        }
+        self.attempt = hello.attempt;
+        self.link = Link(self.link.0.wrapping_add(1).max(1));
+        self.reset_connection(now);
+        self.attached = true;
+        // The ack that covered the last items may have died with the old connection.
+        self.ack_owed = self.received > 0;
+        self.last_heard = now;
+        self.last_written = now;
+        self.patient_until = Millis(0);
+        Ok(Attached {
+            link: self.link,
+            resumed: !fresh,
+            gap: fresh && hello.session.is_some(),
+            received: self.received,
+        })
+    }
+
+    fn resume_after(&mut self, hello: &ClientHello) -> Result<(), AttachRefused> {
+        let received = hello.received.unwrap_or(0);
+        if received < self.out.acked() && hello.attempt == self.attempt {
+            // A proxy's late copy of a hello that was answered long ago.
+            return Err(AttachRefused::LowerAttempt {
+                current: self.attempt,
+            });
+        }
+        self.out.rewind(received).map_err(|_| AttachRefused::Lost)?;
+        self.out
+            .ack(received, |_, _| ())
+            .map_err(|_| AttachRefused::Lost)
+    }
+
+    /// Puts the answer to a hello in line, before everything else. Until then nothing is written.
+    ///
+    /// Gives `false`, and does nothing, if `link` has been superseded meanwhile.
+    pub fn hello(&mut self, link: Link, hello: &ServerHello) -> bool {
+        if !self.speaks(link) || self.greeted {
+            return false;
+        }
+        self.greeted = true;
+        self.control.insert(
+            0,
+            OutFrame::from(&ServerFrame::Hello(hello.clone()), self.codec),
+        );
+        true
+    }
+
+    /// The connection behind `link` is gone; the session waits for its next hello.
+    ///
+    /// Gives `false`, and does nothing, if `link` is no longer the current one.
+    pub fn detach(&mut self, link: Link, now: Millis) -> bool {
+        if !self.speaks(link) {
+            return false;
+        }
+        self.reset_connection(now);
+        true
+    }
+
+    /// Ends the session without a word, for a driver whose connection is gone anyway.
+    pub fn end(&mut self) {
+        self.over = true;
+        self.out.clear();
+        self.control = Vec::new();
+        self.inbox.clear();
+        self.outstanding.clear();
+    }
+
+    pub(super) fn speaks(&self, link: Link) -> bool {
+        self.attached && self.link == link
+    }
+
+    /// Forgets what belonged to the connection, not to the session.
+    fn reset_connection(&mut self, now: Millis) {
+        self.attached = false;
+        self.greeted = false;
+        self.detached_at = now;
+        self.control = Vec::new();
+        self.ping_owed = false;
+        self.pong_owed = false;
+        self.ack_owed = false;
+        self.ending = None;
+    }
+}

@@ -1,0 +1,137 @@
+//! A session's inbound items between being counted and being handled: one after another, bounded.
+
+use super::{Bounds, Session};
+use crate::data::Data;
+use crate::ids::EventId;
+use crate::millis::Millis;
+use std::collections::VecDeque;
+
+/// One item of a client, to be started.
+#[derive(Clone, Debug)]
+pub struct Item<C> {
+    /// Where it stands among the client's items; also its name for [`Session::item_returned`].
+    pub position: u64,
+    pub kind: ItemKind,
+    /// What the driver gave along.
+    pub context: C,
+    /// When it was counted.
+    pub at: Millis,
+}
+
+/// What an item wants.
+#[derive(Clone, Debug)]
+pub enum ItemKind {
+    /// No answer.
+    Event { id: EventId, data: Data },
+    /// Exactly one answer, by [`Session::reply`]. `timeout_ms` is never 0 and at most `max_timeout_ms`.
+    Request {
+        request: u32,
+        id: EventId,
+        data: Data,
+        timeout_ms: u64,
+    },
+}
+
+/// What the return of an item changes for the driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// [`Session::next_item`] has something now.
+    pub work: bool,
+    /// Reading had stopped for this session and may go on.
+    pub read_again: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inbox<C> {
+    waiting: VecDeque<(Item<C>, usize)>,
+    bytes: usize,
+    /// The position of the item that keeps the others back; 0 if none does.
+    running: u64,
+    stopped: bool,
+}
+
+impl<C> Inbox<C> {
+    pub(super) const fn new() -> Self {
+        Inbox {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            running: 0,
+            stopped: false,
+        }
+    }
+
+    pub(super) fn put(&mut self, item: Item<C>, bytes: usize) {
+        self.bytes += bytes;
+        self.waiting.push_back((item, bytes));
+    }
+
+    /// True once the driver must stop reading; it stays so until the inbox is half empty.
+    pub(super) fn is_full(&mut self, bounds: &Bounds) -> bool {
+        self.stopped |=
+            self.waiting.len() >= bounds.inbox_items || self.bytes >= bounds.inbox_bytes;
+        self.stopped
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.running == 0 && !self.waiting.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    fn take(&mut self) -> Option<Item<C>> {
+        if self.running != 0 {
+            return None;
+        }
+        let (item, bytes) = self.waiting.pop_front()?;
+        self.bytes -= bytes;
+        self.running = item.position;
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some(item)
+    }
+
+    fn returned(&mut self, position: u64, bounds: &Bounds) -> Resumed {
+        if self.running == position {
+            self.running = 0;
+        }
+        // Half empty, not one below full: otherwise a client at the bound makes the driver stop and go per item.
+        let roomy =
+            self.waiting.len() <= bounds.inbox_items / 2 && self.bytes <= bounds.inbox_bytes / 2;
+        let read_again = self.stopped && roomy;
+        self.stopped &= !roomy;
+        Resumed {
+            work: self.has_work(),
+            read_again,
+        }
+    }
+}
+
+impl<C> Session<C> {
+    /// The next item to start, in the client's order. `None` while one runs or nothing waits.
+    ///
+    /// The driver reports the handler's return by [`Session::item_returned`]; for a handler that
+    /// may overlap with others, and for work handed to a service, it does so at once.
+    pub fn next_item(&mut self) -> Option<Item<C>> {
+        self.inbox.take()
+    }
+
+    /// The handler of the item at `position` returned, failed or ran over its limit. May be said twice.
+    pub fn item_returned(&mut self, position: u64, bounds: &Bounds) -> Resumed {
+        self.inbox.returned(position, bounds)
+    }
+
+    /// Whether the driver may read on. `false` from [`Received::Full`](super::Received::Full) until
+    /// an [`Resumed::read_again`].
+    pub fn may_read(&self) -> bool {
+        !self.inbox.stopped
+    }
+
+    /// Items that wait for their handler.
+    pub fn inbox_items(&self) -> usize {
+        self.inbox.waiting.len()
+    }
+}

@@ -1,0 +1,389 @@
+//! What goes to the client: pushes, gaps and replies in line; control beside it; all drained by `write`.
+
+use super::{Bounds, Link, Session};
+use crate::codes::{CloseCode, ErrorCode, Refusal};
+use crate::data::Data;
+use crate::frame::ServerFrame;
+use crate::ids::EventId;
+use crate::millis::Millis;
+use crate::out_frame::OutFrame;
+use crate::out_queue::Weight;
+use crate::value::Value;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+
+/// A frame's weight in a queue: itself and its place in line, so that tiny frames are bounded too.
+impl Weight for OutFrame {
+    fn weight(&self) -> usize {
+        self.len() + size_of::<OutFrame>()
+    }
+}
+
+/// What became of an item for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// In line. The driver wakes the writer.
+    Queued,
+    /// The line had grown over `max_queue_bytes`: it was dropped and the session has ended; a close
+    /// with SLOW waits to be written. Said once.
+    Slow,
+    /// The session had ended before, or is ending.
+    Over,
+}
+
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replied {
+    /// In line.
+    Queued,
+    /// As [`Pushed::Slow`].
+    Slow,
+    /// The session has ended.
+    Over,
+    /// Nobody waits for it: answered before, or never asked.
+    Ignored,
+}
+
+/// What a drain left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The budget ran out before the line did: write again.
+    pub more: bool,
+    /// Everything that had to be said is in `out`: after it, close the connection with this.
+    pub close: Option<(CloseCode, String)>,
+}
+
+/// A decided end of the connection.
+#[derive(Debug)]
+pub(super) struct Ending {
+    code: CloseCode,
+    reason: String,
+    /// Items up to here are still written first.
+    after: u64,
+    said: bool,
+}
+
+impl<C> Session<C> {
+    /// Puts an already encoded frame in line. O(1); allocates nothing but the queue's own growth.
+    ///
+    /// The frame must have been encoded in the session's codec.
+    pub fn push(&mut self, item: &OutFrame, bounds: &Bounds) -> Pushed {
+        if self.over {
+            return Pushed::Over;
+        }
+        if self.out.bytes() + item.weight() > bounds.max_queue_bytes {
+            self.abort(CloseCode::SLOW, "slow consumer");
+            self.end_keeping_close();
+            return Pushed::Slow;
+        }
+        self.out.push(item.clone());
+        Pushed::Queued
+    }
+
+    /// Marks a hole at this place of the line by a `chsk/gap {reason}` item, unless one that is
+    /// still unsent says so already.
+    pub fn gap(&mut self, reason: &str, bounds: &Bounds) -> Pushed {
+        if self.over {
+            return Pushed::Over;
+        }
+        if self.gap_at > self.out.sent() {
+            // What came after the older gap has not been seen either; fetching once, after it, suffices.
+            return Pushed::Queued;
+        }
+        let data = Value::Map(vec![(
+            Value::Text("reason".to_owned()),
+            Value::Text(reason.to_owned()),
+        )]);
+        let pushed = self.push_library(EventId::GAP, &data, bounds);
+        if pushed == Pushed::Queued {
+            self.gap_at = self.out.end();
+        }
+        pushed
+    }
+
+    /// Answers a request, once; a second answer is ignored.
+    ///
+    /// A value that cannot be said in the session's codec, or is too large, becomes an error.
+    pub fn reply(
+        &mut self,
+        request: u32,
+        outcome: Result<Data, Refusal>,
+        bounds: &Bounds,
+    ) -> Replied {
+        if self.over {
+            return Replied::Over;
+        }
+        if !self.outstanding.remove(&request) {
+            return Replied::Ignored;
+        }
+        if self.outstanding.is_empty() {
+            // An emptied tree keeps a node; a new one owns nothing.
+            self.outstanding = BTreeSet::new();
+        }
+        match self.answer(request, outcome, bounds) {
+            Pushed::Queued => Replied::Queued,
+            Pushed::Slow => Replied::Slow,
+            Pushed::Over => Replied::Over,
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        request: u32,
+        outcome: Result<Data, Refusal>,
+        bounds: &Bounds,
+    ) -> Pushed {
+        let outcome = outcome.and_then(|data| data.transcode(self.codec));
+        let frame = OutFrame::from(&ServerFrame::Reply { request, outcome }, self.codec);
+        if frame.body().len() <= bounds.limits.max_bytes {
+            return self.push(&frame, bounds);
+        }
+        let message = format!("the reply is larger than {} bytes", bounds.limits.max_bytes);
+        let outcome = Err(Refusal {
+            code: ErrorCode::TOO_LARGE,
+            message,
+        });
+        let frame = OutFrame::from(&ServerFrame::Reply { request, outcome }, self.codec);
+        self.push(&frame, bounds)
+    }
+
+    /// Tells the client of a fault in its item at `position`.
+    pub(super) fn report(&mut self, position: u64, refusal: &Refusal, bounds: &Bounds) -> Pushed {
+        let data = Value::Map(vec![
+            (
+                Value::Text("code".to_owned()),
+                Value::Int(i128::from(refusal.code.0)),
+            ),
+            (
+                Value::Text("message".to_owned()),
+                Value::Text(refusal.message.clone()),
+            ),
+            (
+                Value::Text("position".to_owned()),
+                Value::Int(i128::from(position)),
+            ),
+        ]);
+        self.push_library(EventId::ERROR, &data, bounds)
+    }
+
+    fn push_library(&mut self, id: &'static str, data: &Value, bounds: &Bounds) -> Pushed {
+        let id = EventId::parse(id).expect("an id of our own");
+        let data = Data::from_value(self.codec, data).expect("one flat map");
+        let frame = ServerFrame::Event { id, data };
+        self.push(&OutFrame::from(&frame, self.codec), bounds)
+    }
+
+    /// Says `[8, code, message]`: an error that belongs to no item.
+    pub(super) fn say_error(&mut self, refusal: &Refusal) {
+        self.control.push(OutFrame::from(
+            &ServerFrame::Error(refusal.clone()),
+            self.codec,
+        ));
+    }
+
+    /// Asks the client to move: it stays served and opens a new connection at `after_ms` + random(`window_ms`).
+    pub fn bye(&mut self, code: CloseCode, reason: &str, after_ms: u64, window_ms: u64) {
+        if self.attached && self.ending.is_none() {
+            let bye = ServerFrame::Bye {
+                code,
+                reason: reason.to_owned(),
+                after_ms,
+                window_ms,
+            };
+            self.control.push(OutFrame::from(&bye, self.codec));
+        }
+    }
+
+    /// Closes the connection after what is in line now. A code that does not come back ends the
+    /// session too: it takes no push any more.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.set_ending(code, reason, self.out.end());
+    }
+
+    /// Closes the connection before anything that is still in line; else as [`Session::close`].
+    pub fn abort(&mut self, code: CloseCode, reason: &str) {
+        self.set_ending(code, reason, 0);
+    }
+
+    fn set_ending(&mut self, code: CloseCode, reason: &str, after: u64) {
+        self.over |= !code.comes_back();
+        match &self.ending {
+            // The first decision stands, but nothing may delay a later, sharper one.
+            Some(ending) if ending.after <= after => {}
+            _ => {
+                self.ending = Some(Box::new(Ending {
+                    code,
+                    reason: reason.to_owned(),
+                    after,
+                    said: false,
+                }))
+            }
+        }
+    }
+
+    fn end_keeping_close(&mut self) {
+        let ending = self.ending.take();
+        self.end();
+        self.ending = ending;
+    }
+
+    pub(super) fn ending_reason(&self) -> String {
+        self.ending
+            .as_ref()
+            .map(|ending| ending.reason.clone())
+            .unwrap_or_default()
+    }
+
+    /// Whether [`Session::write`] would give anything.
+    pub fn wants_write(&self, now: Millis, bounds: &Bounds) -> bool {
+        if !self.attached || (!self.greeted && self.ending.is_none()) {
+            return false;
+        }
+        let limit = self.item_limit();
+        !self.control.is_empty()
+            || self.ping_owed
+            || self.pong_owed
+            || (self.greeted && self.out.sent() < limit)
+            || self.ending.as_ref().is_some_and(|ending| !ending.said)
+            || (self.ack_is_due(now, bounds) && self.out.sent() >= self.answer_at)
+    }
+
+    fn item_limit(&self) -> u64 {
+        self.ending
+            .as_ref()
+            .map_or(self.out.end(), |ending| ending.after.min(self.out.end()))
+    }
+
+    /// Hands WebSocket frames to the writer of the connection behind `link`, control first, until
+    /// the line is empty or `max_frames` items or `max_bytes` are reached (one item always fits).
+    ///
+    /// What was handed out counts as sent; it is retained until the client acknowledges it.
+    pub fn write(
+        &mut self,
+        link: Link,
+        out: &mut Vec<Bytes>,
+        max_frames: usize,
+        max_bytes: usize,
+        now: Millis,
+        bounds: &Bounds,
+    ) -> Written {
+        if !self.speaks(link) {
+            return Written {
+                more: false,
+                close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
+            };
+        }
+        self.drain(max_frames, max_bytes, now, bounds, |frame| {
+            out.push(frame.ws().clone())
+        })
+    }
+
+    fn drain(
+        &mut self,
+        max_frames: usize,
+        max_bytes: usize,
+        now: Millis,
+        bounds: &Bounds,
+        mut emit: impl FnMut(&OutFrame),
+    ) -> Written {
+        if !self.greeted && self.ending.is_none() {
+            return Written::default();
+        }
+        let mut wrote = !self.control.is_empty();
+        for frame in std::mem::take(&mut self.control) {
+            emit(&frame);
+        }
+        if std::mem::take(&mut self.pong_owed) {
+            emit(&OutFrame::from(&ServerFrame::Pong, self.codec));
+            wrote = true;
+        }
+        let (more, items) = self.drain_items(max_frames, max_bytes, now, bounds, &mut emit);
+        wrote |= items;
+        if self.received > self.told
+            && self.out.sent() >= self.answer_at
+            && self.greeted
+            && (wrote || self.ack_is_due(now, bounds))
+        {
+            emit(&self.ack(now));
+            wrote = true;
+        }
+        // Anything else that was written has kept the connection alive already.
+        if std::mem::take(&mut self.ping_owed) && !wrote {
+            emit(&OutFrame::from(
+                &ServerFrame::Ping { ahead: None },
+                self.codec,
+            ));
+            wrote = true;
+        }
+        let close = self.say_ending(more, &mut emit);
+        if wrote || close.is_some() {
+            self.last_written = now;
+        }
+        Written { more, close }
+    }
+
+    fn drain_items(
+        &mut self,
+        max_frames: usize,
+        max_bytes: usize,
+        now: Millis,
+        bounds: &Bounds,
+        emit: &mut impl FnMut(&OutFrame),
+    ) -> (bool, bool) {
+        let limit = if self.greeted { self.item_limit() } else { 0 };
+        let (mut frames, mut bytes) = (0, 0);
+        while self.out.sent() < limit {
+            let Some(frame) = self.out.next() else { break };
+            let frame = frame.clone();
+            if frames > 0 && (frames >= max_frames || bytes + frame.len() > max_bytes) {
+                return (true, true);
+            }
+            if frame.len() > bounds.announce_bytes {
+                let ahead = frame.len() as u64;
+                emit(&OutFrame::from(
+                    &ServerFrame::Ping { ahead: Some(ahead) },
+                    self.codec,
+                ));
+                self.be_patient(ahead, now, bounds);
+            }
+            emit(&frame);
+            self.out.advance();
+            frames += 1;
+            bytes += frame.len();
+        }
+        (false, frames > 0)
+    }
+
+    fn ack(&mut self, now: Millis) -> OutFrame {
+        self.told = self.received;
+        self.untold_bytes = 0;
+        self.ack_owed = false;
+        self.last_ack = now;
+        OutFrame::from(
+            &ServerFrame::Ack {
+                received: self.received,
+                sent: self.out.sent(),
+            },
+            self.codec,
+        )
+    }
+
+    fn say_ending(
+        &mut self,
+        more: bool,
+        emit: &mut impl FnMut(&OutFrame),
+    ) -> Option<(CloseCode, String)> {
+        let codec = self.codec;
+        let ending = self.ending.as_mut().filter(|_| !more)?;
+        if !std::mem::replace(&mut ending.said, true) {
+            let bye = ServerFrame::Bye {
+                code: ending.code,
+                reason: ending.reason.clone(),
+                after_ms: 0,
+                window_ms: 0,
+            };
+            emit(&OutFrame::from(&bye, codec));
+        }
+        Some((ending.code, ending.reason.clone()))
+    }
+}
