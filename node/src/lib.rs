@@ -3,7 +3,9 @@
 pub mod config;
 pub(crate) mod edge;
 mod handlers;
+pub(crate) mod hub;
 mod identity;
+pub(crate) mod metrics;
 
 pub use handlers::connected::Transport;
 pub use identity::cookie::{CookieKey, CookieSettings, CookieTooLarge, SessionCookies, ShortKey};

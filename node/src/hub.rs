@@ -1,0 +1,283 @@
+//! All sessions of this node: found or begun at hello, reached by pushes, ended by time, bounds or a kick.
+
+pub(crate) mod budget;
+pub(crate) mod members;
+pub(crate) mod port;
+mod settle;
+pub(crate) mod sweep;
+pub(crate) mod touched;
+pub(crate) mod user;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tengen_protocol::server::{AttachRefused, Attached, Bounds, Link};
+use tengen_protocol::{ClientHello, CloseCode, Codec, Millis, NodeId, SessionId, Uid};
+use tokio::time::Instant;
+
+use self::budget::Budget;
+use self::members::Crowd;
+use self::port::{Port, Session};
+use self::user::{Groups, Registration};
+use crate::metrics::Metrics;
+
+/// The hub's bounds and times; defaults as in the design.
+#[derive(Clone, Debug)]
+pub(crate) struct HubConfig {
+    pub node: NodeId,
+    pub bounds: Bounds,
+    /// Sessions, attached or not; beyond it a hello is refused.
+    pub max_sessions: usize,
+    /// All queues together; beyond it sessions are ended, see [`Hub::settle`].
+    pub node_queue_bytes: usize,
+    pub session_ttl: Duration,
+}
+
+impl HubConfig {
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            bounds: Bounds::default(),
+            max_sessions: 1_000_000,
+            node_queue_bytes: 512 << 20,
+            session_ttl: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A node's sessions.
+pub(crate) struct Hub {
+    config: HubConfig,
+    started: Instant,
+    sessions: DashMap<SessionId, Registration>,
+    count: AtomicUsize,
+    next_shard: AtomicUsize,
+    groups: Arc<Groups>,
+    budget: Arc<Budget>,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a hello did not get a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HelloRefused {
+    /// The session has a connection of a higher attempt: 409, close 4505.
+    Superseded,
+    /// The node holds as many sessions as it may: 503, close 4003; come back, elsewhere.
+    Full,
+}
+
+/// A connection's hold on its session; dropping it detaches the session, which then waits
+/// `session_ttl` for the next hello.
+pub(crate) struct Attachment {
+    hub: Arc<Hub>,
+    pub port: Arc<Port>,
+    pub link: Link,
+    pub attached: Attached,
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let now = self.hub.now();
+        let over = self
+            .port
+            .with(|inner| inner.session.detach(self.link, now) && inner.session.is_over());
+        if over {
+            // It ended from within (slow, bye, an error): nobody can come back to it.
+            self.hub.forget(&self.port);
+        }
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(config: HubConfig, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            started: Instant::now(),
+            sessions: DashMap::new(),
+            count: AtomicUsize::new(0),
+            next_shard: AtomicUsize::new(0),
+            groups: Arc::new(Groups::new()),
+            budget: Arc::new(Budget::new(config.node_queue_bytes)),
+            metrics,
+            config,
+        })
+    }
+
+    /// Milliseconds since this hub began, on the monotonic clock: the `now` of every session.
+    pub(crate) fn now(&self) -> Millis {
+        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn config(&self) -> &HubConfig {
+        &self.config
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.config.bounds
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Finds the session that `hello` names, or begins one, and attaches the connection to it.
+    ///
+    /// A named session under another uid ends at once, and so does one of another codec: what was
+    /// queued for it is never shown to this connection. The new session then reports a gap.
+    ///
+    /// # Errors
+    /// [`HelloRefused`]; nothing has changed then.
+    pub(crate) fn hello(
+        self: &Arc<Self>,
+        hello: &ClientHello,
+        uid: Option<Uid>,
+        codec: Codec,
+        now: Millis,
+    ) -> Result<Attachment, HelloRefused> {
+        if let Some(port) = hello.session.as_ref().and_then(|id| self.session(id)) {
+            if let Some(resumed) = self.resume(&port, hello, &uid, codec, now)? {
+                return Ok(resumed);
+            }
+        }
+        if hello.session.is_some() {
+            self.metrics.hub.unresumed.increment();
+        }
+        let port = self.begin(hello, uid, codec)?;
+        match port.with(|inner| inner.session.attach(hello, now)) {
+            Ok(attached) => Ok(self.attachment(&port, attached)),
+            // Nobody else knows the new session yet, except who ends the largest or all of a user.
+            Err(_) => Err(HelloRefused::Full),
+        }
+    }
+
+    /// `None` if the session cannot be resumed by this hello: begin another one.
+    fn resume(
+        self: &Arc<Self>,
+        port: &Arc<Port>,
+        hello: &ClientHello,
+        uid: &Option<Uid>,
+        codec: Codec,
+        now: Millis,
+    ) -> Result<Option<Attachment>, HelloRefused> {
+        if port.client != hello.client {
+            // A session id is a secret of its client; whoever else names it leaves it alone.
+            return Ok(None);
+        }
+        if port.uid != *uid || port.codec != codec {
+            self.metrics.hub.identity_changed.increment();
+            self.end_now(port, CloseCode::SUPERSEDED, "another identity");
+            return Ok(None);
+        }
+        match port.change(|session| session.attach(hello, now)) {
+            Ok(attached) => {
+                self.metrics.hub.resumed.increment();
+                Ok(Some(self.attachment(port, attached)))
+            }
+            Err(AttachRefused::LowerAttempt { .. }) => Err(HelloRefused::Superseded),
+            Err(AttachRefused::Over | AttachRefused::NotThisSession) => Ok(None),
+            Err(AttachRefused::Lost) => {
+                self.end_now(port, CloseCode::SUPERSEDED, "cannot be resumed");
+                Ok(None)
+            }
+        }
+    }
+
+    fn attachment(self: &Arc<Self>, port: &Arc<Port>, attached: Attached) -> Attachment {
+        Attachment {
+            hub: Arc::clone(self),
+            port: Arc::clone(port),
+            link: attached.link,
+            attached,
+        }
+    }
+
+    fn begin(
+        &self,
+        hello: &ClientHello,
+        uid: Option<Uid>,
+        codec: Codec,
+    ) -> Result<Arc<Port>, HelloRefused> {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.config.max_sessions {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.hub.refused_full.increment();
+            return Err(HelloRefused::Full);
+        }
+        let id = SessionId::new(&self.config.node, rand::random());
+        let session = Session::new(id.clone(), hello.client.clone(), uid, codec);
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
+        let port = Arc::new(Port::new(session, shard as u8, &self.budget));
+        self.sessions
+            .insert(id, Registration::new(&self.groups, &port));
+        self.metrics.hub.begun.increment();
+        Ok(port)
+    }
+
+    /// Whether `uid` has a session here.
+    pub(crate) fn holds(&self, uid: &Uid) -> bool {
+        self.groups.user(uid).is_some()
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn session(&self, id: &SessionId) -> Option<Arc<Port>> {
+        self.sessions.get(id).map(|entry| Arc::clone(entry.port()))
+    }
+
+    /// Ends a session: what is queued is still written, then its connection says bye and closes.
+    pub(crate) fn end(&self, port: &Port, code: CloseCode, reason: &str) {
+        port.change(|session| session.close(code, reason));
+        self.forget(port);
+    }
+
+    /// Ends a session at once: what is queued is dropped, then its connection closes.
+    pub(crate) fn end_now(&self, port: &Port, code: CloseCode, reason: &str) {
+        port.change(|session| {
+            session.end();
+            session.abort(code, reason);
+        });
+        self.forget(port);
+    }
+
+    /// Takes a session that has ended out of all maps.
+    pub(crate) fn forget(&self, port: &Port) {
+        // Two steps: the registration's Drop touches the other maps, so the guard goes first.
+        let registration = self.sessions.remove(&port.id);
+        if registration.is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends every session of `uid`, after what is queued for it. Returns how many there were.
+    pub(crate) fn kick(&self, uid: &Uid, reason: &str) -> usize {
+        let mut ports = Vec::new();
+        if let Some(members) = self.groups.user(uid) {
+            members.collect_into(&mut ports);
+        }
+        for port in &ports {
+            self.end(port, CloseCode::KICKED, reason);
+        }
+        self.metrics.hub.kicked.add(ports.len() as u64);
+        ports.len()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            sessions: self.count.load(Ordering::Relaxed),
+            users: self.groups.users(),
+            anonymous: self.groups.anonymous().len(),
+            queue_bytes: self.budget.bytes(),
+        }
+    }
+}
+
+/// How full the hub is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub sessions: usize,
+    pub users: usize,
+    pub anonymous: usize,
+    pub queue_bytes: usize,
+}

@@ -1,0 +1,40 @@
+//! What one drained batch of pushes changed: whom to wake, whom to end, how many bytes.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::port::Port;
+
+/// Collected while a batch is appended, handed to [`Hub::settle`](super::Hub::settle) after it.
+///
+/// A session's waker is taken out at its first push of the batch; the following pushes find
+/// none, so each connection is woken once however many frames it got, without a second lock.
+/// Reused from batch to batch: no allocation per push.
+#[derive(Default)]
+pub(crate) struct Touched {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) ended: Vec<Arc<Port>>,
+    /// By how many bytes the queues grew.
+    pub(super) grown: i64,
+    /// Frames put in line since the last settling.
+    pub(super) frames: u64,
+}
+
+impl Touched {
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    pub(super) fn account(&mut self, grown: i64) {
+        self.grown += grown;
+        self.frames += 1;
+    }
+
+    pub(super) fn wake_later(&mut self, waker: Waker) {
+        self.wakers.push(waker);
+    }
+
+    pub(super) fn end_later(&mut self, port: &Arc<Port>) {
+        self.ended.push(Arc::clone(port));
+    }
+}

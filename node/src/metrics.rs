@@ -1,0 +1,188 @@
+//! Numbers the node counts about itself: plain atomics, owned by the composition root.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only rises; its name ends in `_total`.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. One relaxed atomic: fit for hot paths, and exact in sum.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Adds one.
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    /// The sum so far.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Gauge {
+    /// Replaces the value.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value last set.
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How an exporter has to treat a [`Sample`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only rises, from 0 at the start of the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// One number at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Full name, `tengen_<part>_<what>[_total]`, unique in [`Metrics`].
+    pub name: &'static str,
+    /// One line for people.
+    pub help: &'static str,
+    /// Counter or gauge.
+    pub kind: Kind,
+    /// The value; never labelled by uid, client or event id.
+    pub value: u64,
+}
+
+/// Declares one part's metrics: the struct, and how to walk it. One definition makes the field,
+/// the exported name and the help text.
+macro_rules! metrics {
+    ($(#[$doc:meta])* $section:ident, $prefix:literal { $($kind:ident $field:ident = $name:literal: $help:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $section { $(#[doc = $help] pub $field: $kind,)* }
+
+        impl $section {
+            fn each(&self, f: &mut dyn FnMut(Sample)) {
+                $(f(Sample {
+                    name: concat!("tengen_", $prefix, "_", $name),
+                    help: $help,
+                    kind: Kind::$kind,
+                    value: self.$field.value(),
+                });)*
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Sessions of this node and their queues.
+    HubMetrics, "hub" {
+        Gauge sessions = "sessions": "Sessions on this node, attached or not.";
+        Gauge users = "users": "Users with at least one session on this node.";
+        Gauge anonymous = "anonymous": "Sessions without a user.";
+        Gauge queue_bytes = "queue_bytes": "Bytes waiting or retained in all session queues.";
+        Counter begun = "sessions_begun_total": "Sessions begun.";
+        Counter resumed = "sessions_resumed_total": "Hellos that resumed a session of this node.";
+        Counter unresumed = "sessions_unresumed_total": "Hellos that named a session which could not be resumed.";
+        Counter refused_full = "hello_refused_full_total": "Hellos refused because the node holds max_sessions.";
+        Counter expired = "sessions_expired_total": "Detached sessions that ended after session_ttl.";
+        Counter evicted_detached = "sessions_evicted_detached_total": "Detached sessions ended because the node's queue budget was exceeded.";
+        Counter evicted_attached = "sessions_evicted_attached_total": "Attached sessions ended because the node's queue budget was exceeded.";
+        Counter slow = "sessions_slow_total": "Sessions ended because their queue exceeded max_queue_bytes.";
+        Counter silent = "sessions_silent_total": "Connections closed because nothing came from them.";
+        Counter kicked = "sessions_kicked_total": "Sessions ended by a kick.";
+        Counter identity_changed = "sessions_identity_changed_total": "Sessions ended because their id was named under another uid.";
+        Counter gaps = "gaps_total": "Gap items put in line.";
+    }
+}
+
+metrics! {
+    /// What arrives from the bus for the sessions of this node.
+    IngestMetrics, "ingest" {
+        Counter messages = "messages_total": "Bus messages taken from the push subscription.";
+        Counter pushes = "pushes_total": "Pushes taken from those messages, strangers' included.";
+        Counter delivered = "delivered_total": "Frames put in line for a session.";
+        Counter strangers = "strangers_total": "Pushes for a user without a session here.";
+        Counter malformed = "malformed_total": "Pushes dropped because they are malformed.";
+        Counter duplicates = "duplicates_total": "Pushes dropped because their message id was delivered before.";
+        Counter ids_forgotten = "ids_forgotten_total": "Message ids forgotten before their time because too many were fresh.";
+        Counter shed = "shed_total": "Bus messages shed because the ingest queue was full.";
+        Counter shed_bytes = "shed_bytes_total": "Bytes of the shed messages.";
+        Counter lost_batches = "lost_batches_total": "Batches missing in a publisher's sequence.";
+        Counter interruptions = "interruptions_total": "Times the subscription was interrupted.";
+        Counter untranslatable = "untranslatable_total": "Pushes that could not be told in a client's codec.";
+        Counter kicks = "kicks_total": "Kicks taken from the bus.";
+        Counter kicks_malformed = "kicks_malformed_total": "Kicks dropped because they are malformed.";
+    }
+}
+
+metrics! {
+    /// What this node pushes.
+    PushMetrics, "push" {
+        Counter accepted = "accepted_total": "Pushes of this node that the bus accepted.";
+        Counter refused = "refused_total": "Pushes of this node refused before the bus saw them.";
+        Counter failed = "failed_total": "Pushes of this node that the bus did not accept.";
+    }
+}
+
+metrics! {
+    /// Whether this node hears the cluster.
+    InterestMetrics, "interest" {
+        Gauge confirmed = "confirmed": "1 while the node's interest is confirmed, else 0.";
+        Counter confirmations = "confirmations_total": "Times the interest was confirmed by a round trip.";
+        Counter retries = "confirm_retries_total": "Round trips that did not come back in time.";
+    }
+}
+
+/// All numbers of one node. Each part counts in its own section.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    /// Sessions and queues.
+    pub hub: HubMetrics,
+    /// Pushes from the bus.
+    pub ingest: IngestMetrics,
+    /// Pushes of this node.
+    pub push: PushMetrics,
+    /// Interest.
+    pub interest: InterestMetrics,
+}
+
+impl Metrics {
+    /// Calls `f` with every number, in a fixed order.
+    pub(crate) fn each(&self, mut f: impl FnMut(Sample)) {
+        self.hub.each(&mut f);
+        self.ingest.each(&mut f);
+        self.push.each(&mut f);
+        self.interest.each(&mut f);
+    }
+
+    /// Every number at this moment (each exact, not all at one instant), always in one order.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        self.each(|sample| samples.push(sample));
+        samples
+    }
+
+    /// The present value of the sample at `index` of [`samples`](Self::samples); 0 beyond the end.
+    pub(crate) fn value_at(&self, index: usize) -> u64 {
+        let (mut at, mut value) = (0, 0);
+        self.each(|sample| {
+            if at == index {
+                value = sample.value;
+            }
+            at += 1;
+        });
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests;
