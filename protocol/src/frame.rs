@@ -1,12 +1,12 @@
 //! The frames of both directions: what each side may say, apart from how it is written.
 
-use bytes::Bytes;
+mod client;
+pub(crate) mod read;
+mod server;
 
-use crate::codec::Codec;
 use crate::codes::{CloseCode, Refusal};
 use crate::data::Data;
 use crate::ids::{ClientId, EventId, NodeId, SessionId, Uid};
-use crate::limits::Limits;
 
 /// What a client says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -152,13 +152,6 @@ pub struct Undecodable {
     pub request: Option<u32>,
 }
 
-impl Undecodable {
-    /// A frame over the limit, of which perhaps only the beginning was kept. Always an item.
-    pub fn too_large(_codec: Codec, _beginning: &[u8]) -> Undecodable {
-        unimplemented!()
-    }
-}
-
 impl ClientFrame {
     /// Whether the frame has a position.
     pub fn is_item(&self) -> bool {
@@ -167,23 +160,6 @@ impl ClientFrame {
             ClientFrame::Event { .. } | ClientFrame::Request { .. }
         )
     }
-
-    /// Writes the frame. Data in the other codec is transcoded.
-    pub fn encode(&self, _codec: Codec) -> Bytes {
-        unimplemented!()
-    }
-
-    /// Reads one complete frame.
-    ///
-    /// # Errors
-    /// [`Undecodable`]; it says whether the frame counts.
-    pub fn decode(
-        _codec: Codec,
-        _frame: Bytes,
-        _limits: &Limits,
-    ) -> Result<ClientFrame, Undecodable> {
-        unimplemented!()
-    }
 }
 
 impl ServerFrame {
@@ -191,21 +167,7 @@ impl ServerFrame {
     pub fn is_item(&self) -> bool {
         matches!(self, ServerFrame::Event { .. } | ServerFrame::Reply { .. })
     }
-
-    /// Writes the frame. Data in the other codec is transcoded.
-    pub fn encode(&self, _codec: Codec) -> Bytes {
-        unimplemented!()
-    }
-
-    /// Reads one complete frame.
-    ///
-    /// # Errors
-    /// [`Undecodable`]; it says whether the frame counts.
-    pub fn decode(
-        _codec: Codec,
-        _frame: Bytes,
-        _limits: &Limits,
-    ) -> Result<ServerFrame, Undecodable> {
-        unimplemented!()
-    }
 }
+
+#[cfg(test)]
+mod tests;

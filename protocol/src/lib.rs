@@ -4,6 +4,7 @@ mod cbor;
 mod codec;
 mod codes;
 mod data;
+mod flaw;
 mod frame;
 mod ids;
 mod json;
@@ -11,10 +12,14 @@ mod limits;
 mod millis;
 mod out_frame;
 mod out_queue;
+mod parts;
 mod raw_event;
 pub mod server;
 pub mod subject;
+#[cfg(feature = "typed")]
+pub mod typed;
 mod value;
+mod writer;
 
 pub use codec::Codec;
 pub use codes::{CloseCode, ErrorCode, Refusal};

@@ -7,6 +7,7 @@ use crate::codes::Refusal;
 use crate::data::Data;
 use crate::frame::ServerFrame;
 use crate::ids::EventId;
+use crate::writer::one_line;
 
 /// One server frame as it stands on a WebSocket: RFC 6455 header and body in one shared buffer.
 ///
@@ -52,13 +53,7 @@ impl OutFrame {
             frame.extend_from_slice(part);
         }
         if codec == Codec::Json {
-            // In JSON a raw line break can only be space between tokens, and some services
-            // write it; on a poll it would end the frame.
-            for byte in &mut frame[header..] {
-                if matches!(byte, b'\n' | b'\r') {
-                    *byte = b' ';
-                }
-            }
+            one_line(&mut frame[header..]);
         }
         OutFrame(frame.into())
     }
