@@ -1,0 +1,7 @@
+//! Real nats-servers for tests: alone or as a cluster, on ports of their own, ended by their pid.
+
+mod cluster;
+mod server;
+
+pub use cluster::NatsCluster;
+pub use server::NatsServer;
