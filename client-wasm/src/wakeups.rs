@@ -1,0 +1,59 @@
+//! Listens for the moments at which a browser may have been asleep or offline.
+
+use js_sys::{Function, Reflect};
+use wasm_bindgen::prelude::*;
+
+/// Where each event is heard. A tab in the background has its timers throttled, a laptop sleeps,
+/// a page comes back from the browser's cache: the silence since then proves nothing.
+const EVENTS: [(Scope, &str); 3] =
+    [(Scope::Document, "visibilitychange"), (Scope::Global, "online"), (Scope::Global, "pageshow")];
+
+#[derive(Clone, Copy)]
+enum Scope {
+    Global,
+    Document,
+}
+
+/// Running listeners; dropping it removes them.
+pub(crate) struct Wakeups {
+    heard: Vec<(JsValue, &'static str)>,
+    action: Closure<dyn FnMut()>,
+}
+
+impl Wakeups {
+    /// Calls `action` at each; listens to nothing where there is no such thing, as in Node.
+    pub(crate) fn listen(action: impl FnMut() + 'static) -> Self {
+        let mut wakeups = Self { heard: Vec::new(), action: Closure::new(action) };
+        for (scope, event) in EVENTS {
+            let global = JsValue::from(js_sys::global());
+            let target = match scope {
+                Scope::Global => global,
+                Scope::Document => member(&global, "document"),
+            };
+            if wakeups.call(&target, "addEventListener", event) {
+                wakeups.heard.push((target, event));
+            }
+        }
+        wakeups
+    }
+
+    fn call(&self, target: &JsValue, method: &str, event: &str) -> bool {
+        let method = member(target, method);
+        let Some(method) = method.dyn_ref::<Function>() else {
+            return false;
+        };
+        method.call2(target, &event.into(), self.action.as_ref()).is_ok()
+    }
+}
+
+impl Drop for Wakeups {
+    fn drop(&mut self) {
+        for (target, event) in &self.heard {
+            self.call(target, "removeEventListener", event);
+        }
+    }
+}
+
+fn member(of: &JsValue, name: &str) -> JsValue {
+    if of.is_object() { Reflect::get(of, &name.into()).unwrap_or_default() } else { JsValue::UNDEFINED }
+}

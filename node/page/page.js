@@ -1,0 +1,156 @@
+// The example page: everything it does goes through `connect` of the client package.
+
+import { connect } from "/tengen/tengen.js";
+
+/** The log keeps this many rows. */
+const ROWS = 300;
+
+const $ = (id) => document.getElementById(id);
+let socket;
+
+// --- who am I -----------------------------------------------------------------------------------
+
+/** Who the cookie says we are, and the token that proves that this page asks. */
+async function session() {
+  const answer = await fetch("/session", { cache: "no-store" });
+  return answer.json();
+}
+
+async function post(path, form) {
+  const { csrf } = await session();
+  const headers = csrf ? { "x-csrf-token": csrf } : {};
+  const answer = await fetch(path, { method: "POST", headers, body: new URLSearchParams(form) });
+  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
+}
+
+/** The socket keeps the identity it was opened with: a login opens a new connection. */
+async function identify(path, form) {
+  try {
+    await post(path, form);
+    socket.reconnect();
+  } catch (error) {
+    row("failed", path, error.message);
+  }
+}
+
+// --- the socket ---------------------------------------------------------------------------------
+
+async function open(codec) {
+  await socket?.close();
+  socket = await connect("/chsk", { codec, csrf: async () => (await session()).csrf });
+  socket.onState(showState);
+  socket.on("chsk/handshake", ({ data }) => row("library", "chsk/handshake", data));
+  socket.on("chsk/gap", ({ data }) => row("failed", "chsk/gap", data));
+  socket.on("chsk/error", ({ data }) => row("failed", "chsk/error", data));
+  socket.on("chsk/state", () => {});
+  socket.on("example/broadcast", ({ data }) => countBroadcast(data));
+  socket.on("example/loop", ({ data }) => $("loop").setAttribute("aria-pressed", String(data.running)));
+  socket.onAny(({ id, data }) => row("push", id, data));
+  // For the curious, in the console.
+  globalThis.socket = socket;
+}
+
+async function request(id, data, options) {
+  const began = performance.now();
+  row("sent", id, data);
+  try {
+    const answer = await socket.request(id, data, options);
+    row("reply", `${id} · ${Math.round(performance.now() - began)} ms`, answer);
+  } catch (error) {
+    row("failed", `${id} · ${error.kind ?? error.name}`, `${error.message}${error.sent ? "" : " (not sent)"}`);
+  }
+}
+
+async function send(id, data) {
+  row("sent", id, data);
+  const result = await socket.send(id, data);
+  if (!result.ok) row("failed", `${id} · ${result.error.kind}`, result.error.message);
+}
+
+// --- what is shown ------------------------------------------------------------------------------
+
+function showState(state) {
+  const { lastError, nextReconnectAt, open } = state;
+  $("status").dataset.open = String(open);
+  $("status").textContent = open ? "open" : nextReconnectAt ? "reconnecting" : "closed";
+  $("uid").textContent = state.uid ?? "nobody (anonymous)";
+  $("node").textContent = open ? state.node : "–";
+  $("session").textContent = state.session ?? "–";
+  $("session").title = state.session ?? "";
+  $("transport").textContent = open ? `${state.transport} · ${$("codec").selectedOptions[0].text}` : "–";
+  $("state").textContent = JSON.stringify(state, null, 2);
+  document.title = state.uid ? `${state.uid} · Tengen` : "Tengen";
+  const detail = open ? (state.resumed ? "resumed" : "open") : (lastError?.text ?? state.lastClose?.reason ?? "closed");
+  row("library", "chsk/state", detail);
+}
+
+function row(kind, title, data) {
+  const item = document.createElement("li");
+  item.className = kind;
+  item.dataset.title = title;
+  const time = document.createElement("time");
+  time.textContent = new Date().toLocaleTimeString();
+  const name = document.createElement("b");
+  name.textContent = title;
+  item.append(time, name);
+  if (data !== undefined) {
+    const text = document.createElement("code");
+    text.textContent = typeof data === "string" ? data : shown(data);
+    item.append(text);
+  }
+  $("log").prepend(item);
+  while ($("log").childElementCount > ROWS) $("log").lastElementChild.remove();
+  return item;
+}
+
+/** JSON, as far as it goes; the types it lacks by their own text. */
+function shown(data) {
+  return JSON.stringify(data, (_, value) => {
+    if (typeof value === "bigint") return `${value}n`;
+    if (value instanceof Uint8Array) return `${value.length} bytes`;
+    if (value instanceof Map) return [...value];
+    return value;
+  });
+}
+
+/** A hundred rows would hide everything else: one row counts a whole broadcast and checks its order. */
+let broadcast;
+function countBroadcast({ round, number, of }) {
+  if (broadcast?.round !== round) broadcast = { round, next: 1, ordered: true, row: row("push", "example/broadcast", "") };
+  broadcast.ordered &&= number === broadcast.next;
+  broadcast.next = number + 1;
+  broadcast.row.querySelector("code").textContent = `${number} of ${of}, ${broadcast.ordered ? "in order" : "OUT OF ORDER"}`;
+}
+
+// --- controls -----------------------------------------------------------------------------------
+
+const click = (id, action) => $(id).addEventListener("click", action);
+
+$("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  identify("/login", { uid: $("login-uid").value });
+});
+click("logout", () => identify("/logout", {}));
+click("logins", () => {
+  for (let number = 0; number < 10; number += 1) {
+    setTimeout(() => identify("/login", { uid: $("login-uid").value || "alice" }), number * 100);
+  }
+});
+
+click("echo", () => request("example/echo", { text: $("text").value, at: new Date() }));
+click("note", () => send("example/note", { text: $("text").value }));
+click("slow", () => request("example/slow", null, { timeout: 2000 }));
+click("broadcast", () => send("example/broadcast", null));
+click("loop", () => send("example/toggle-loop", null));
+
+click("reconnect", () => socket.reconnect());
+click("disconnect", () => socket.disconnect());
+click("connect", () => socket.connect());
+click("break", () => socket.breakConnection(true));
+click("break-silent", () => socket.breakConnection(false));
+$("codec").addEventListener("change", () => open($("codec").value));
+
+click("clear", () => $("log").replaceChildren());
+$("library").addEventListener("change", () => $("log").classList.toggle("without-library", !$("library").checked));
+
+await open($("codec").value);
