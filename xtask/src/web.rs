@@ -47,7 +47,7 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
     let before = size(&wasm)?;
     if !fast {
         run(Command::new(tools::npm_tool(workspace, "wasm-opt")?)
-            .args(["-Oz", "--all-features", "-o"])
+            .args(["-Oz", "-o"])
             .arg(&wasm)
             .arg(&wasm))?;
     }
