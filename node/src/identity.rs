@@ -45,6 +45,7 @@ pub struct Identity {
     new_visitors: NewVisitors,
     user_id: Option<Hook<Parts, Option<Uid>>>,
     handshake: Option<Hook<(Parts, Option<Uid>), Data>>,
+    hook_timeout: Duration,
 }
 
 /// Who a request turned out to be.
@@ -78,6 +79,7 @@ impl Identity {
             new_visitors,
             user_id: None,
             handshake: None,
+            hook_timeout: HOOK_TIMEOUT,
         }
     }
 
@@ -136,7 +138,9 @@ impl Identity {
         let now = unix_seconds();
         let session = self.cookies.read(&parts.headers, now);
         if let Some(decide) = &self.user_id {
-            let uid = in_time(decide(with_session(parts, session.as_ref()))).await?;
+            let uid = self
+                .in_time(decide(with_session(parts, session.as_ref())))
+                .await?;
             return Ok(Identified {
                 uid,
                 session,
@@ -193,7 +197,20 @@ impl Identity {
             return Ok(Data::null(Codec::Cbor));
         };
         let parts = with_session(parts, identified.session());
-        in_time(tell((parts, identified.uid.clone()))).await
+        self.in_time(tell((parts, identified.uid.clone()))).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        hook: impl Future<Output = Result<T, Refused>>,
+    ) -> Result<T, Refused> {
+        match tokio::time::timeout(self.hook_timeout, hook).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                tracing::warn!("handshake hook took longer than its limit");
+                Err(Refused::unavailable("the handshake took too long"))
+            }
+        }
     }
 }
 
@@ -204,16 +221,6 @@ impl fmt::Debug for Identity {
             .field("user_id", &self.user_id.is_some())
             .field("handshake_data", &self.handshake.is_some())
             .finish_non_exhaustive()
-    }
-}
-
-async fn in_time<T>(hook: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
-    match tokio::time::timeout(HOOK_TIMEOUT, hook).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            tracing::warn!("handshake hook took longer than its limit");
-            Err(Refused::unavailable("the handshake took too long"))
-        }
     }
 }
 

@@ -142,6 +142,29 @@ metrics! {
     }
 }
 
+metrics! {
+    /// What the handlers of this node did with what clients sent.
+    HandlerMetrics, "handlers" {
+        Counter items = "items_total": "Events and requests taken from sessions.";
+        Counter refused = "refused_total": "Items that a handler refused: its arguments or an error of the application.";
+        Counter panicked = "panicked_total": "Handlers that panicked.";
+        Counter timed_out = "timed_out_total": "Handlers that ran over their limit.";
+        Counter unhandled_events = "unhandled_events_total": "Events that no handler of this node took.";
+        Counter no_handler = "no_handler_total": "Requests that neither a handler nor a service answers.";
+    }
+}
+
+metrics! {
+    /// What was handed to services on the bus.
+    ServiceMetrics, "services" {
+        Counter events = "events_total": "Events published to services.";
+        Counter requests = "requests_total": "Requests published to services.";
+        Counter answered = "answered_total": "Requests a service answered, errors of the application included.";
+        Counter timed_out = "timed_out_total": "Requests a service did not answer within their deadline.";
+        Counter failed = "failed_total": "Items that could not be handed on, and answers of services that were none.";
+    }
+}
+
 /// All numbers of one node. Each part counts in its own section.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -153,6 +176,10 @@ pub(crate) struct Metrics {
     pub push: PushMetrics,
     /// Interest.
     pub interest: InterestMetrics,
+    /// Handlers.
+    pub handlers: HandlerMetrics,
+    /// Services.
+    pub services: ServiceMetrics,
 }
 
 impl Metrics {
@@ -162,6 +189,8 @@ impl Metrics {
         self.ingest.each(&mut f);
         self.push.each(&mut f);
         self.interest.each(&mut f);
+        self.handlers.each(&mut f);
+        self.services.each(&mut f);
     }
 
     /// Every number at this moment (each exact, not all at one instant), always in one order.

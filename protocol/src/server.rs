@@ -180,6 +180,11 @@ impl<C> Session<C> {
     pub fn outstanding(&self) -> usize {
         self.outstanding.len()
     }
+
+    /// Whether the request with this ref still waits for its answer.
+    pub fn is_outstanding(&self, request: u32) -> bool {
+        self.outstanding.contains(&request)
+    }
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl<C> Session<C> {
     }
 
     /// Tells the client of a fault in its item at `position`.
-    pub(super) fn report(&mut self, position: u64, refusal: &Refusal, bounds: &Bounds) -> Pushed {
+    pub fn report(&mut self, position: u64, refusal: &Refusal, bounds: &Bounds) -> Pushed {
         let data = Value::Map(vec![
             (
                 Value::Text("code".to_owned()),
