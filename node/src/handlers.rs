@@ -1,3 +1,10 @@
 //! What happens to a client's event: found its handler, run, contained, answered, or handed to a service.
 
 pub(crate) mod connected;
+pub(crate) mod dispatch;
+pub(crate) mod event;
+pub(crate) mod extract;
+pub(crate) mod registry;
+pub(crate) mod reply;
+pub(crate) mod service;
+mod unhandled;

@@ -8,6 +8,10 @@ mod identity;
 pub(crate) mod metrics;
 
 pub use handlers::connected::Transport;
+pub use handlers::event::Event;
+pub use handlers::extract::{FromEvent, Handshake, Params, Payload};
+pub use handlers::registry::{Handler, RegistrationError};
+pub use handlers::reply::{Answer, AppError, IntoAnswer, Reply, Unanswered};
 pub use identity::cookie::{CookieKey, CookieSettings, CookieTooLarge, SessionCookies, ShortKey};
 pub use identity::refused::Refused;
 pub use identity::session_map::SessionMap;
