@@ -1,7 +1,68 @@
 //! The edge: where clients connect, from the TCP accept to the session and back.
 
 pub(crate) mod accept;
+pub(crate) mod connection;
+pub(crate) mod control;
 pub(crate) mod decoder;
-pub(crate) mod metrics;
+pub(crate) mod scratch;
+pub(crate) mod upgrade;
 pub(crate) mod waiting;
 pub(crate) mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tengen_protocol::Millis;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::waiting::Waiting;
+use crate::hub::Hub;
+use crate::hub::port::Port;
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+
+/// The edge's times.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A connection that has not said hello by then is closed with 4408.
+    pub(crate) hello_timeout: Duration,
+    /// How long a hello waits for a node that is not open yet.
+    pub(crate) open_timeout: Duration,
+    /// How long a peer may take to read our Close and answer it.
+    pub(crate) close_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            hello_timeout: Duration::from_secs(5),
+            open_timeout: Duration::from_secs(3),
+            close_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What the connections of a node share. Built once, by the composition root.
+pub(crate) struct Edge {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) identity: Identity,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Settings,
+    /// Sees to it that what waits in a session's inbox is handled; cheap, and never under a lock.
+    pub(crate) start: Box<dyn Fn(&Arc<Port>) + Send + Sync>,
+    /// Whether hellos are accepted: interest is confirmed and the node is not draining.
+    pub(crate) is_open: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Every connection's task runs on it.
+    pub(crate) tracker: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+    /// Deadlines of connections without a session.
+    pub(crate) waiting: Arc<Waiting>,
+}
+
+impl Edge {
+    /// Looks after the connections that no session looks after; to be called once a second.
+    pub(crate) fn sweep(&self, now: Millis) {
+        self.waiting.sweep(now);
+    }
+}

@@ -83,6 +83,19 @@ macro_rules! metrics {
 }
 
 metrics! {
+    /// Connections, before they become sessions.
+    EdgeMetrics, "edge" {
+        Counter accept_errors = "accept_errors_total": "Accepts that failed, for want of descriptors or because the peer gave up.";
+        Counter refused = "refused_total": "Requests for a connection that were refused.";
+        Counter opened = "connections_opened_total": "WebSocket connections opened.";
+        Counter ended = "connections_ended_total": "WebSocket connections that are gone again.";
+        Counter closed = "connections_closed_total": "Close frames sent, answers to the peer's included.";
+        Counter violations = "violations_total": "Connections that broke RFC 6455.";
+        Counter received_bytes = "received_bytes_total": "Bytes read from WebSockets.";
+    }
+}
+
+metrics! {
     /// Sessions of this node and their queues.
     HubMetrics, "hub" {
         Gauge sessions = "sessions": "Sessions on this node, attached or not.";
@@ -168,6 +181,8 @@ metrics! {
 /// All numbers of one node. Each part counts in its own section.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
+    /// Connections.
+    pub edge: EdgeMetrics,
     /// Sessions and queues.
     pub hub: HubMetrics,
     /// Pushes from the bus.
@@ -185,6 +200,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Calls `f` with every number, in a fixed order.
     pub(crate) fn each(&self, mut f: impl FnMut(Sample)) {
+        self.edge.each(&mut f);
         self.hub.each(&mut f);
         self.ingest.each(&mut f);
         self.push.each(&mut f);

@@ -151,6 +151,11 @@ impl<C> Session<C> {
         self.over
     }
 
+    /// An end of the connection has been decided, said or not.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// Bytes waiting and retained, 32 per item for its place in line included.
     pub fn queue_bytes(&self) -> usize {
         self.out.bytes()

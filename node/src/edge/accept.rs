@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use super::metrics::Metrics;
+use crate::metrics::Metrics;
 
 /// Bounds of the accept loop.
 #[derive(Clone, Debug)]
@@ -119,9 +119,9 @@ async fn next(
             match listener.accept().await {
                 Ok((stream, peer)) => return Some((stream, peer, permit)),
                 // The peer gave up before we got to it.
-                Err(error) if is_peers(&error) => metrics.accept_errors.inc(),
+                Err(error) if is_peers(&error) => metrics.edge.accept_errors.increment(),
                 Err(error) => {
-                    metrics.accept_errors.inc();
+                    metrics.edge.accept_errors.increment();
                     tracing::warn!(%error, "cannot accept connections, pausing");
                     // The listener stays readable, so without a pause this would spin.
                     tokio::time::sleep(limits.exhausted_pause).await;

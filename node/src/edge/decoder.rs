@@ -12,6 +12,13 @@ use self::header::{Header, Parsed};
 /// The longest header a client can send: two bytes, a 64-bit length, a mask.
 const MAX_HEADER: usize = 14;
 
+/// What is kept of a message that is too large: enough to tell which request it was.
+const BEGINNING: usize = 64;
+
+/// A message up to so many times the limit is passed over and refused by itself; a larger one ends
+/// the connection at its header.
+const SKIPPED_TIMES: usize = 8;
+
 /// One complete message, or one control frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -23,6 +30,12 @@ pub(crate) enum Message {
     Pong,
     /// The peer closes; `None` when it gave no code.
     Close(Option<u16>),
+    /// A data message over the limit: it was counted, not kept, but for its first bytes. Its text
+    /// is not checked.
+    TooLarge {
+        beginning: Bytes,
+        bytes: usize,
+    },
 }
 
 /// What a peer did that RFC 6455 forbids; the connection cannot go on.
@@ -95,11 +108,16 @@ pub(crate) struct Decoder {
     kind: Option<Kind>,
     /// How much of a text `message` is known to be UTF-8.
     checked: usize,
+    /// The size so far of a message that is passed over; `message` holds only its beginning.
+    skipped: Option<usize>,
     control: Vec<u8>,
 }
 
 impl Decoder {
     /// A decoder for messages of at most `max_message` bytes, the sum over their fragments.
+    ///
+    /// A message up to eight times as large comes out as [`Message::TooLarge`], so that one
+    /// oversized item costs its sender an error and not the connection.
     pub(crate) fn new(max_message: usize) -> Decoder {
         Decoder {
             max_message,
@@ -109,6 +127,7 @@ impl Decoder {
             message: Vec::new(),
             kind: None,
             checked: 0,
+            skipped: None,
             control: Vec::new(),
         }
     }
@@ -142,7 +161,7 @@ impl Decoder {
                 }
             };
 
-            // `left` is within the message limit here, so it fits; on 32 bit the minimum does.
+            // `left` is bounded by now, and the minimum fits in any case.
             let here = usize::try_from(open.left)
                 .unwrap_or(usize::MAX)
                 .min(input.len() - taken);
@@ -169,7 +188,7 @@ impl Decoder {
             }
 
             let complete = fin && left == 0;
-            if complete && self.message.is_empty() {
+            if complete && self.message.is_empty() && self.skipped.is_none() {
                 // The usual case: the whole message lies in the caller's buffer.
                 let message = self.whole(chunk)?;
                 return Ok((taken, Some(message)));
@@ -243,11 +262,16 @@ impl Decoder {
             OpCode::Binary => Some(Kind::Binary),
             OpCode::Close | OpCode::Ping | OpCode::Pong => return Ok(()),
         };
-        let room = (self.max_message - self.message.len()) as u64;
-        if header.len > room {
-            return Err(Violation::TooLarge {
-                limit: self.max_message,
-            });
+        let so_far = self.skipped.unwrap_or(self.message.len());
+        let size = header.len.saturating_add(so_far as u64);
+        let limit = self.max_message;
+        if size > limit.saturating_mul(SKIPPED_TIMES) as u64 {
+            return Err(Violation::TooLarge { limit });
+        }
+        if size > limit as u64 && self.skipped.is_none() {
+            self.skipped = Some(so_far);
+            self.message.truncate(BEGINNING);
+            self.message.shrink_to_fit();
         }
         self.kind = kind;
         Ok(())
@@ -265,6 +289,13 @@ impl Decoder {
     }
 
     fn append(&mut self, chunk: &[u8], left: u64) -> Result<(), Violation> {
+        if let Some(skipped) = &mut self.skipped {
+            *skipped += chunk.len();
+            let wanted = BEGINNING.saturating_sub(self.message.len());
+            self.message
+                .extend_from_slice(&chunk[..chunk.len().min(wanted)]);
+            return Ok(());
+        }
         let len = self.message.len() + chunk.len();
         if len > self.message.capacity() {
             // Double, but never beyond what the frame still announces: both bound what is
@@ -289,6 +320,13 @@ impl Decoder {
     fn finish(&mut self) -> Result<Message, Violation> {
         let payload = Bytes::from(std::mem::take(&mut self.message));
         let checked = std::mem::take(&mut self.checked);
+        if let Some(bytes) = self.skipped.take() {
+            self.kind = None;
+            return Ok(Message::TooLarge {
+                beginning: payload,
+                bytes,
+            });
+        }
         if self.kind.take() == Some(Kind::Text) {
             // What is left unchecked is a character cut short.
             if checked < payload.len() {

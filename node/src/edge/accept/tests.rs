@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use prometheus::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{AcceptLimits, Listen, serve};
-use crate::edge::metrics::Metrics;
+use crate::metrics::Metrics;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -46,7 +45,7 @@ impl Listen for Failing {
 async fn start(router: Router, limits: AcceptLimits, failures: Vec<io::Error>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let metrics = Arc::new(Metrics::new(&Registry::new()).unwrap());
+    let metrics = Arc::new(Metrics::default());
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let listener = Failing { failures, listener };
     tracker.spawn(serve(
@@ -110,7 +109,7 @@ async fn running_out_of_descriptors_pauses_but_never_ends_the_loop() {
     let server = start(whoami(), limits, failures).await;
     let (_, mut stream) = ask(server.address, "/").await;
     assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
-    assert_eq!(server.metrics.accept_errors.get(), 4);
+    assert_eq!(server.metrics.edge.accept_errors.value(), 4);
 }
 
 #[tokio::test]

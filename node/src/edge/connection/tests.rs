@@ -1,0 +1,1 @@
+//! The connection over a pipe in virtual time.

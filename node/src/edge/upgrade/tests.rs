@@ -1,0 +1,1 @@
+//! The handshake over real sockets.
