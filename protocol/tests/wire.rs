@@ -1,0 +1,8 @@
+//! What this crate reads and writes, held against the golden files under `protocol/wire/`.
+
+#[path = "wire/frames.rs"]
+mod frames;
+#[path = "wire/golden.rs"]
+mod golden;
+#[path = "wire/values.rs"]
+mod values;
