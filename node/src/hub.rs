@@ -1,10 +1,13 @@
 //! All sessions of this node: found or begun at hello, reached by pushes, ended by time, bounds or a kick.
 
 pub(crate) mod budget;
+mod deliver;
 pub(crate) mod members;
 pub(crate) mod port;
 mod settle;
 pub(crate) mod sweep;
+#[cfg(test)]
+mod tests;
 pub(crate) mod touched;
 pub(crate) mod user;
 
@@ -21,6 +24,7 @@ use self::budget::Budget;
 use self::members::Crowd;
 use self::port::{Port, Session};
 use self::user::{Groups, Registration};
+use crate::interest::Routing;
 use crate::metrics::Metrics;
 
 /// The hub's bounds and times; defaults as in the design.
@@ -91,13 +95,17 @@ impl Drop for Attachment {
 }
 
 impl Hub {
-    pub(crate) fn new(config: HubConfig, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(
+        config: HubConfig,
+        metrics: Arc<Metrics>,
+        routing: Arc<dyn Routing>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             started: Instant::now(),
             sessions: DashMap::new(),
             count: AtomicUsize::new(0),
             next_shard: AtomicUsize::new(0),
-            groups: Arc::new(Groups::new()),
+            groups: Arc::new(Groups::new(routing)),
             budget: Arc::new(Budget::new(config.node_queue_bytes)),
             metrics,
             config,

@@ -1,0 +1,144 @@
+//! What an application does with a running node: push to users, kick them.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tengen_bus::push::{Filter, Push, Target};
+use tengen_protocol::{Codec, RawEvent, Refusal, Uid};
+
+use crate::push::{self, PushError, Pusher};
+
+/// A node's face for the application. Cheap to clone, usable from any task.
+#[derive(Clone)]
+pub struct Handle {
+    pusher: Arc<Pusher>,
+}
+
+impl Handle {
+    pub(crate) fn new(pusher: Arc<Pusher>) -> Self {
+        Self { pusher }
+    }
+
+    /// Pushes `["namespace/name", data]` to every client of `uid`, on all nodes.
+    ///
+    /// Does nothing before it is awaited; resolves once the bus has accepted the push, which says
+    /// nothing about who receives it. Pushes of one handle (and of its clones) that are awaited
+    /// one after another arrive in that order, those to all included.
+    ///
+    /// ```no_run
+    /// # async fn example(handle: tengen_node::Handle) -> Result<(), tengen_node::PushError> {
+    /// handle.send_to_uid("alice", "chat/message", "hello").await?;
+    /// handle.send_to_uid("alice", "chat/typing", &true).except("phone").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PushError`] when awaited; nobody receives the push then.
+    pub fn send_to_uid<T: Serialize + ?Sized>(
+        &self,
+        uid: impl AsRef<str>,
+        id: &str,
+        data: &T,
+    ) -> SendTo<'_> {
+        self.prepare(Uid::parse(uid.as_ref()).map(Target::Uid), || {
+            self.pusher.encode(id, data)
+        })
+    }
+
+    /// The same to every client of everybody, with and without a uid.
+    ///
+    /// # Errors
+    /// [`PushError`] when awaited.
+    pub fn send_to_all<T: Serialize + ?Sized>(&self, id: &str, data: &T) -> SendTo<'_> {
+        self.prepare(Ok(Target::All), || self.pusher.encode(id, data))
+    }
+
+    /// The same to every client without a uid.
+    ///
+    /// # Errors
+    /// [`PushError`] when awaited.
+    pub fn send_to_anonymous<T: Serialize + ?Sized>(&self, id: &str, data: &T) -> SendTo<'_> {
+        self.prepare(Ok(Target::Anonymous), || self.pusher.encode(id, data))
+    }
+
+    /// Pushes an event that is already encoded, `["namespace/name", data]` as one value.
+    ///
+    /// # Errors
+    /// [`PushError`] when awaited.
+    pub fn send_encoded(&self, target: Target, codec: Codec, event: Bytes) -> SendTo<'_> {
+        self.prepare(Ok(target), || self.pusher.check(codec, event))
+    }
+
+    /// Ends all sessions of `uid` on all nodes with close code 4504, after what was pushed to
+    /// them before. They may log in again at once.
+    ///
+    /// # Errors
+    /// [`PushError`]; then nobody was kicked.
+    pub async fn kick(&self, uid: impl AsRef<str>, reason: &str) -> Result<(), PushError> {
+        let uid = Uid::parse(uid.as_ref())?;
+        self.pusher.kick(&uid, reason).await
+    }
+
+    fn prepare(
+        &self,
+        target: Result<Target, Refusal>,
+        event: impl FnOnce() -> Result<RawEvent, Refusal>,
+    ) -> SendTo<'_> {
+        let push = target.and_then(|target| event().map(|event| push::to(target, &event)));
+        SendTo {
+            pusher: &self.pusher,
+            push,
+        }
+    }
+}
+
+/// A push that is ready to go: narrow it, then `.await` it.
+#[must_use = "a push does nothing until it is awaited"]
+pub struct SendTo<'a> {
+    pusher: &'a Pusher,
+    push: Result<Push, Refusal>,
+}
+
+impl<'a> SendTo<'a> {
+    /// Only to this client of those addressed.
+    pub fn only(self, client: impl AsRef<str>) -> Self {
+        self.filter(client.as_ref(), Filter::Only)
+    }
+
+    /// To all of those addressed but this client.
+    pub fn except(self, client: impl AsRef<str>) -> Self {
+        self.filter(client.as_ref(), Filter::Except)
+    }
+
+    /// Names the push: another one with the same name to the same address within 10 s is dropped.
+    pub fn id(mut self, id: &str) -> Self {
+        if let Ok(push) = &mut self.push {
+            push.id = push::message_id(id);
+        }
+        self
+    }
+
+    fn filter(
+        mut self,
+        client: &str,
+        filter: impl FnOnce(tengen_protocol::ClientId) -> Filter,
+    ) -> Self {
+        self.push = self.push.and_then(|mut push| {
+            push.filter = filter(push::client(client)?);
+            Ok(push)
+        });
+        self
+    }
+}
+
+impl<'a> IntoFuture for SendTo<'a> {
+    type Output = Result<(), PushError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { self.pusher.push(&self.push?).await })
+    }
+}

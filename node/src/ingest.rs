@@ -1,0 +1,273 @@
+//! Takes every push from the bus: checks it, and puts it in line for the sessions it is meant for.
+
+mod answers;
+mod seen;
+mod seldom;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tengen_bus::push::{self, Arrived, Origin, Push, Sequences, Target};
+use tengen_bus::{Bus, Delivery, Message, Shed, Subject, Subscription};
+use tengen_protocol::subject::{SendTo, Subjects};
+use tengen_protocol::{Limits, RawEvent, Refusal};
+use tokio_util::sync::CancellationToken;
+
+use self::answers::Answers;
+use self::seen::{Note, Seen};
+use self::seldom::Seldom;
+use crate::hub::Hub;
+use crate::hub::touched::Touched;
+use crate::interest::{Fences, Interest};
+use crate::metrics::Metrics;
+
+/// Bus messages taken at once. A batch holds up to 128 pushes, so a drain is bounded by
+/// [`MAX_FRAMES`] too.
+const MAX_DRAIN: usize = 1024;
+/// Frames put in line before the touched connections are woken, even in the middle of a drain:
+/// about 5 ms of work, so that a burst to one does not delay all.
+const MAX_FRAMES: u64 = 32 * 1024;
+/// Message ids remembered at once; about 30 MB when all are fresh.
+const MAX_IDS: usize = 256 * 1024;
+
+/// How long a message id is remembered (design §4).
+pub(crate) const ID_WINDOW: Duration = Duration::from_secs(10);
+
+/// Why a `chsk/gap` item stands in a queue.
+pub(crate) mod gap {
+    /// The bus was away; what was pushed meanwhile is unknown.
+    pub(crate) const BUS_DOWN: &str = "bus-down";
+    /// This node shed pushes because they came faster than it took them.
+    pub(crate) const OVERLOAD: &str = "overload";
+    /// A publisher's numbering shows a hole.
+    pub(crate) const LOST: &str = "lost";
+    /// The push cannot be written in this client's codec.
+    pub(crate) const CODEC: &str = "codec";
+}
+
+/// The one consumer of a node's push subscription.
+pub(crate) struct Ingest {
+    hub: Arc<Hub>,
+    subjects: Subjects,
+    fences: Arc<Fences>,
+    interest: Arc<Interest>,
+    metrics: Arc<Metrics>,
+    limits: Limits,
+    answers: Answers,
+    sequences: Sequences,
+    seen: Seen,
+    warn_malformed: Seldom,
+    warn_shed: Seldom,
+    touched: Touched,
+    arrived: Vec<Arrived>,
+    /// The bus was away; the gap is told once the interest is confirmed again, or the
+    /// application would refetch before it hears what is pushed after.
+    gap_owed: bool,
+}
+
+impl Ingest {
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        bus: Bus,
+        subjects: Subjects,
+        fences: Arc<Fences>,
+        interest: Arc<Interest>,
+    ) -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        Self {
+            metrics: Arc::clone(hub.metrics()),
+            limits: hub.bounds().limits,
+            answers: Answers::start(bus),
+            sequences: Sequences::new(hub.now()),
+            seen: Seen::new(ID_WINDOW, MAX_IDS),
+            warn_malformed: Seldom::new(MINUTE),
+            warn_shed: Seldom::new(MINUTE),
+            touched: Touched::default(),
+            arrived: Vec::new(),
+            gap_owed: false,
+            hub,
+            subjects,
+            fences,
+            interest,
+        }
+    }
+
+    /// Runs until `stop`, or until the subscription ends.
+    ///
+    /// # Cancel safety
+    /// Dropped between two awaits nothing is half done: a drained batch is settled without one.
+    pub(crate) async fn run(mut self, mut subscription: Subscription, stop: CancellationToken) {
+        let mut confirmed = self.interest.watch();
+        let mut deliveries = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                changed = confirmed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                count = subscription.recv_many(&mut deliveries, MAX_DRAIN) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.take_all(&mut deliveries);
+                    // Lets the connections that were just woken write before the next drain:
+                    // meanwhile more arrives, and each of them then gets it in one piece.
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.tell_outage();
+        }
+    }
+
+    /// Appends a whole drained batch, then wakes each touched session once.
+    fn take_all(&mut self, deliveries: &mut Vec<Delivery>) {
+        self.sequences.tick(self.hub.now());
+        for delivery in deliveries.drain(..) {
+            match delivery {
+                Delivery::Message(message) => self.take_message(message),
+                Delivery::Shed(shed) => self.take_shed(&shed),
+                Delivery::Interrupted => self.take_interruption(),
+            }
+            if self.touched.frames() >= MAX_FRAMES {
+                self.hub.settle(&mut self.touched);
+            }
+        }
+        self.hub.settle(&mut self.touched);
+    }
+
+    fn take_message(&mut self, message: Message) {
+        self.metrics.ingest.messages.increment();
+        let subject = message.subject.clone();
+        let mut arrived = std::mem::take(&mut self.arrived);
+        push::decode(&self.subjects, message, &mut self.sequences, &mut arrived);
+        for item in arrived.drain(..) {
+            match item {
+                Arrived::Push(push, origin) => self.take_push(&push, &origin, &subject),
+                Arrived::Fence { node, nonce } => {
+                    if node == self.hub.config().node {
+                        // What stands before the fence must be in line before anybody acts on it.
+                        self.hub.settle(&mut self.touched);
+                        self.fences.pass(&nonce);
+                    }
+                }
+                Arrived::Lost { count, .. } => self.take_loss(count),
+                Arrived::Bad {
+                    subject,
+                    refusal,
+                    reply,
+                } => {
+                    self.metrics.ingest.pushes.increment();
+                    self.malformed(&subject, reply.as_ref(), &refusal);
+                }
+            }
+        }
+        self.arrived = arrived;
+    }
+
+    fn take_push(&mut self, push: &Push, origin: &Origin, subject: &Subject) {
+        self.metrics.ingest.pushes.increment();
+        // Strangers first: on a node with few of the cluster's users nearly all are.
+        if let Target::Uid(uid) = &push.target
+            && !self.hub.holds(uid)
+        {
+            self.metrics.ingest.strangers.increment();
+            return;
+        }
+        let (codec, body) = push.event.clone();
+        let event = match RawEvent::check(codec, body, &self.limits) {
+            Ok(event) => event,
+            Err(refusal) => {
+                let reply = match origin {
+                    Origin::Plain { reply, .. } => reply.as_ref(),
+                    Origin::Batch { .. } => None,
+                };
+                return self.malformed(subject, reply, &refusal);
+            }
+        };
+        if push.id != 0 {
+            match self.seen.note(&push.target, push.id, self.hub.now()) {
+                Note::New => {}
+                Note::NewAndForgot => self.metrics.ingest.ids_forgotten.increment(),
+                Note::Repeated => return self.metrics.ingest.duplicates.increment(),
+            }
+        }
+        self.hub.deliver(push, &event, &mut self.touched);
+    }
+
+    fn malformed(&mut self, subject: &Subject, reply: Option<&Subject>, refusal: &Refusal) {
+        self.metrics.ingest.malformed.increment();
+        if let Some(held_back) = self.warn_malformed.due(self.hub.now()) {
+            let error = refusal.code.0;
+            tracing::warn!(%subject, error, why = refusal.message, held_back, "malformed push dropped");
+        }
+        if let Some(reply) = reply {
+            self.answers.refuse(reply, refusal);
+        }
+    }
+
+    fn take_loss(&mut self, batches: u64) {
+        self.metrics.ingest.lost_batches.add(batches);
+        // Whom the lost batches were for is not knowable, so everybody here is told.
+        self.hub
+            .deliver_gap(&Target::All, gap::LOST, &mut self.touched);
+    }
+
+    fn take_shed(&mut self, shed: &Shed) {
+        self.metrics.ingest.shed.add(shed.messages);
+        self.metrics.ingest.shed_bytes.add(shed.bytes);
+        if let Some(held_back) = self.warn_shed.due(self.hub.now()) {
+            let (messages, bytes) = (shed.messages, shed.bytes);
+            tracing::warn!(
+                messages,
+                bytes,
+                held_back,
+                "pushes shed: they come faster than they are taken"
+            );
+        }
+        for scope in self.shed_scopes(shed) {
+            self.hub
+                .deliver_gap(&scope, gap::OVERLOAD, &mut self.touched);
+        }
+    }
+
+    /// Whom the shed messages may have been for; everybody, if that is not known of each.
+    fn shed_scopes(&self, shed: &Shed) -> Vec<Target> {
+        let mut scopes = Vec::with_capacity(shed.subjects.len());
+        for subject in shed.subjects.keys() {
+            match self.subjects.parse_send_to(subject) {
+                Ok(SendTo::Uid(uid)) => scopes.push(Target::Uid(uid)),
+                Ok(SendTo::Anonymous) => scopes.push(Target::Anonymous),
+                // A batch may have held anything.
+                Ok(SendTo::All | SendTo::Batch) => return vec![Target::All],
+                // Nobody's, or a fence: whoever waits for that one sees that it does not come.
+                Ok(SendTo::Fence(_)) | Err(_) => {}
+            }
+        }
+        if shed.others > 0 {
+            vec![Target::All]
+        } else {
+            scopes
+        }
+    }
+
+    fn take_interruption(&mut self) {
+        self.metrics.ingest.interruptions.increment();
+        self.gap_owed = true;
+        self.interest.lost();
+    }
+
+    /// Tells an outage to every session here, once pushes are heard again.
+    fn tell_outage(&mut self) {
+        if self.gap_owed && self.interest.status().confirmed {
+            self.gap_owed = false;
+            self.hub
+                .deliver_gap(&Target::All, gap::BUS_DOWN, &mut self.touched);
+            self.hub.settle(&mut self.touched);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What this node wants to hear from the bus, and whether it is proven that it does.
+
+mod fence;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tengen_bus::{Bus, Health};
+use tengen_protocol::Uid;
+use tengen_protocol::subject::Subjects;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::fence::{FenceLost, Fences};
+use crate::metrics::Metrics;
+
+/// How long a hello waits for the node to open before it is refused (503, 4003).
+pub(crate) const HOLD: Duration = Duration::from_secs(3);
+/// How long one round trip may take before it is tried again.
+const ROUND_TRIP: Duration = Duration::from_millis(500);
+/// The pause between two tries.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How pushes find the nodes that hold a user: the seam for other ways of routing.
+///
+/// Besides [`EveryNode`], good to about 8–16 nodes, there is room for a subscription per user
+/// (`want` makes it, the lease ends it; about 5 KB each) and for a directory owned by rendezvous.
+pub(crate) trait Routing: Send + Sync {
+    /// The one subscription through which all pushes for this node come.
+    fn pattern(&self, subjects: &Subjects) -> String;
+
+    /// A user has a first session here; the lease is dropped with the last one.
+    fn want(&self, uid: &Uid) -> Option<Want>;
+}
+
+/// A node's interest in one user; dropping it ends the interest.
+pub(crate) type Want = Box<dyn Send + Sync>;
+
+/// Every node looks at every push and drops strangers in one hash lookup (about 1 µs): free per
+/// user, and right even while presence is stale.
+pub(crate) struct EveryNode;
+
+impl Routing for EveryNode {
+    fn pattern(&self, subjects: &Subjects) -> String {
+        subjects.send_to_wildcard()
+    }
+
+    fn want(&self, _uid: &Uid) -> Option<Want> {
+        None
+    }
+}
+
+/// Whether the node is open: it hears what is pushed, and is not draining.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// What was pushed after this became true reaches this node.
+    pub confirmed: bool,
+    pub draining: bool,
+    /// Raised at each loss, so that a confirmation begun before it does not count.
+    losses: u64,
+}
+
+impl Status {
+    /// Whether hellos are taken and `/readyz` says yes.
+    pub(crate) fn is_open(self) -> bool {
+        self.confirmed && !self.draining
+    }
+
+    /// Why the node is not open, for people.
+    pub(crate) fn why_closed(self) -> Option<&'static str> {
+        match self {
+            Status { draining: true, .. } => Some("draining"),
+            Status {
+                confirmed: false, ..
+            } => Some("interest is not confirmed: the bus is down or silent"),
+            _ => None,
+        }
+    }
+}
+
+/// The node is not open, and did not open in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node is not open")]
+pub(crate) struct NotOpen;
+
+/// The node's interest: lost at each interruption, confirmed again by a round trip.
+pub(crate) struct Interest {
+    status: watch::Sender<Status>,
+    metrics: Arc<Metrics>,
+}
+
+impl Interest {
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            status: watch::Sender::new(Status::default()),
+            metrics,
+        })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        *self.status.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    /// From now on the node is not open; it goes on serving who is here.
+    pub(crate) fn drain(&self) {
+        self.status.send_modify(|status| status.draining = true);
+    }
+
+    /// Something may have passed unheard.
+    pub(crate) fn lost(&self) {
+        self.metrics.interest.confirmed.set(0);
+        self.status.send_modify(|status| {
+            status.confirmed = false;
+            status.losses += 1;
+        });
+    }
+
+    /// Waits until the node is open, at most [`HOLD`].
+    ///
+    /// # Errors
+    /// [`NotOpen`] after that time, and at once while draining.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(crate) async fn open(&self) -> Result<(), NotOpen> {
+        let status = self.status();
+        if status.is_open() {
+            return Ok(());
+        }
+        let mut watch = self.watch();
+        let decided = watch.wait_for(|status| status.is_open() || status.draining);
+        match tokio::time::timeout(HOLD, decided).await {
+            Ok(Ok(status)) if status.is_open() => Ok(()),
+            _ => Err(NotOpen),
+        }
+    }
+
+    fn confirm(&self, losses: u64) -> bool {
+        let confirmed = self.status.send_if_modified(|status| {
+            let counts = status.losses == losses && !status.confirmed;
+            status.confirmed |= counts;
+            counts
+        });
+        if confirmed {
+            self.metrics.interest.confirmed.set(1);
+            self.metrics.interest.confirmations.increment();
+        }
+        confirmed
+    }
+}
+
+/// Keeps the interest confirmed until `stop`: after the start and after each loss a fence goes
+/// through the bus and comes back through the push subscription itself.
+///
+/// # Cancel safety
+/// May be dropped at any await.
+pub(crate) async fn run(
+    interest: Arc<Interest>,
+    bus: Bus,
+    fences: Arc<Fences>,
+    stop: CancellationToken,
+) {
+    let mut health = bus.health();
+    let mut status = interest.watch();
+    loop {
+        let step = async {
+            let seen = *status.borrow_and_update();
+            let up = matches!(*health.borrow_and_update(), Health::Up { .. });
+            if !up && seen.confirmed {
+                interest.lost();
+                return;
+            }
+            if up && !seen.confirmed {
+                match fences.round_trip(ROUND_TRIP).await {
+                    Ok(()) => {
+                        if interest.confirm(seen.losses) {
+                            tracing::info!("interest confirmed");
+                        }
+                    }
+                    Err(FenceLost) => {
+                        interest.metrics.interest.retries.increment();
+                        tokio::time::sleep(RETRY).await;
+                    }
+                }
+                return;
+            }
+            tokio::select! {
+                changed = health.changed() => if changed.is_err() { std::future::pending().await },
+                changed = status.changed() => if changed.is_err() { std::future::pending().await },
+            }
+        };
+        if stop.run_until_cancelled(step).await.is_none() {
+            return;
+        }
+    }
+}

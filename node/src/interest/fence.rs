@@ -1,0 +1,91 @@
+//! Fences: what a node sends itself through its push subscription, to know what has arrived.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tengen_bus::{Bus, Publish};
+use tengen_protocol::NodeId;
+use tengen_protocol::subject::Subjects;
+use tokio::sync::oneshot;
+
+/// The fence did not come back in time, or the bus is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the fence did not come back")]
+pub(crate) struct FenceLost;
+
+/// The fences under way. One that came back proves that everything which the bus had for this
+/// node before the fence was sent has been put in line.
+pub(crate) struct Fences {
+    bus: Bus,
+    subject: String,
+    waiting: Mutex<HashMap<u128, oneshot::Sender<()>>>,
+}
+
+/// Forgets a fence that nobody waits for any more.
+struct Waiting<'a> {
+    fences: &'a Fences,
+    nonce: u128,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.fences.waiting.lock().remove(&self.nonce);
+    }
+}
+
+impl Fences {
+    pub(crate) fn new(bus: Bus, subjects: &Subjects, node: &NodeId) -> Self {
+        Self {
+            bus,
+            subject: subjects.fence(node),
+            waiting: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Sends a fence and waits until it is back.
+    ///
+    /// # Errors
+    /// [`FenceLost`] when `limit` has passed or the bus refuses it.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), FenceLost> {
+        let nonce: u128 = rand::random();
+        let (pass, passed) = oneshot::channel();
+        self.waiting.lock().insert(nonce, pass);
+        let _waiting = Waiting {
+            fences: self,
+            nonce,
+        };
+        let body = Bytes::copy_from_slice(&nonce.to_be_bytes());
+        let trip = async {
+            self.bus
+                .publish(Publish::new(self.subject.as_str(), body))
+                .await
+                .map_err(|_| FenceLost)?;
+            passed.await.map_err(|_| FenceLost)
+        };
+        tokio::time::timeout(limit, trip)
+            .await
+            .unwrap_or(Err(FenceLost))
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
+    /// A fence of this node came back; called by ingest, in its place among the pushes.
+    pub(crate) fn pass(&self, nonce: &[u8]) {
+        let Ok(nonce) = nonce.try_into().map(u128::from_be_bytes) else {
+            return;
+        };
+        let pass = self.waiting.lock().remove(&nonce);
+        if let Some(pass) = pass {
+            // Nobody may be waiting any more; then it does not matter.
+            let _ = pass.send(());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Tests of when a node is open.
+
+use tengen_bus::LocalNet;
+use tengen_protocol::NodeId;
+
+use super::*;
+
+fn interest() -> Arc<Interest> {
+    Interest::new(Arc::default())
+}
+
+#[test]
+fn a_confirmation_begun_before_a_loss_does_not_count() {
+    let interest = interest();
+    let begun = interest.status().losses;
+    interest.lost();
+    assert!(!interest.confirm(begun));
+    assert!(!interest.status().is_open());
+    assert!(interest.confirm(interest.status().losses));
+    assert!(interest.status().is_open());
+    assert_eq!(interest.metrics.interest.confirmed.value(), 1);
+}
+
+#[test]
+fn a_closed_node_says_why() {
+    let interest = interest();
+    assert!(
+        interest
+            .status()
+            .why_closed()
+            .is_some_and(|why| why.contains("bus"))
+    );
+    interest.confirm(0);
+    assert_eq!(interest.status().why_closed(), None);
+    interest.drain();
+    assert_eq!(interest.status().why_closed(), Some("draining"));
+}
+
+#[tokio::test]
+async fn a_hello_is_held_until_the_node_opens() {
+    let interest = interest();
+    let held = tokio::spawn({
+        let interest = Arc::clone(&interest);
+        async move { interest.open().await }
+    });
+    tokio::task::yield_now().await;
+    assert!(!held.is_finished());
+    interest.confirm(0);
+    assert_eq!(held.await.expect("no panic"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_hello_is_held_three_seconds_at_most() {
+    let interest = interest();
+    let begun = std::time::Instant::now();
+    assert_eq!(interest.open().await, Err(NotOpen));
+    assert!(
+        begun.elapsed() >= HOLD && begun.elapsed() < HOLD * 2,
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_fence_that_nobody_passes_is_lost_and_forgotten() {
+    let net = LocalNet::new();
+    let node = NodeId::parse("n1").expect("valid");
+    let fences = Fences::new(net.bus(), &Subjects::default(), &node);
+    assert_eq!(
+        fences.round_trip(Duration::from_millis(50)).await,
+        Err(FenceLost)
+    );
+    assert_eq!(fences.under_way(), 0);
+}
+
+#[tokio::test]
+async fn a_fence_passes_by_its_own_nonce_alone() {
+    let net = LocalNet::new();
+    let node = NodeId::parse("n1").expect("valid");
+    let bus = net.bus();
+    let mut sub = bus
+        .subscribe("tengen.send-to.>", Default::default())
+        .await
+        .expect("subscribed");
+    let fences = Arc::new(Fences::new(bus, &Subjects::default(), &node));
+    let waiting = tokio::spawn({
+        let fences = Arc::clone(&fences);
+        async move { fences.round_trip(Duration::from_secs(5)).await }
+    });
+    let Some(tengen_bus::Delivery::Message(fence)) = sub.recv().await else {
+        panic!("a message")
+    };
+    assert_eq!(&*fence.subject, "tengen.send-to.fence.n1");
+    fences.pass(b"short");
+    fences.pass(&[0; 16]);
+    assert_eq!(fences.under_way(), 1);
+    fences.pass(&fence.body);
+    assert_eq!(waiting.await.expect("no panic"), Ok(()));
+    assert_eq!(fences.under_way(), 0);
+}

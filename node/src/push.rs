@@ -1,0 +1,162 @@
+//! What this node itself pushes: checked, then into its own batch stream, from which it comes back by echo.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tengen_bus::push::{self, Publisher, Push, Target};
+use tengen_bus::{Bus, Publish, PublishError};
+use tengen_protocol::subject::Subjects;
+use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, Limits, RawEvent, Refusal, Uid};
+
+use crate::kick::Kick;
+use crate::metrics::Metrics;
+
+/// A push or kick that the bus did not take. What it says about whom it reached: nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// It can never be pushed: the uid, the event id, the data or their size. Change it.
+    #[error("refused: {} {}", .0.code, .0.message)]
+    Refused(Refusal),
+    /// The bus is down; nothing is kept. Repeating later is safe.
+    #[error("the bus is down")]
+    BusDown,
+    /// The bus took nothing for the publish timeout; nothing is kept. Repeating later is safe.
+    #[error("the bus did not take it in time")]
+    Timeout,
+}
+
+impl PushError {
+    /// The number that travels in replies and in `Tengen-Error`.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            PushError::Refused(refusal) => refusal.code,
+            PushError::BusDown | PushError::Timeout => ErrorCode::BUS_DOWN,
+        }
+    }
+}
+
+impl From<Refusal> for PushError {
+    fn from(refusal: Refusal) -> Self {
+        PushError::Refused(refusal)
+    }
+}
+
+impl From<PublishError> for PushError {
+    fn from(error: PublishError) -> Self {
+        let refused = |code, message: String| PushError::Refused(Refusal { code, message });
+        match error {
+            PublishError::BusDown => PushError::BusDown,
+            PublishError::Timeout => PushError::Timeout,
+            PublishError::TooLarge { .. } => refused(ErrorCode::TOO_LARGE, error.to_string()),
+            PublishError::BadSubject(_) | PublishError::BadHeader(_) => {
+                refused(ErrorCode::BAD_ID, error.to_string())
+            }
+        }
+    }
+}
+
+/// The publishing half of a node.
+pub(crate) struct Pusher {
+    publisher: Publisher,
+    bus: Bus,
+    kick: String,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+impl Pusher {
+    pub(crate) fn start(
+        bus: Bus,
+        subjects: &Subjects,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let publisher = Publisher::start(bus.clone(), subjects);
+        Self {
+            publisher,
+            bus,
+            kick: subjects.kick(),
+            limits,
+            metrics,
+        }
+    }
+
+    /// Encodes an event as the bus carries it. CBOR: it holds every value, and most clients
+    /// speak it, so nothing is transcoded for them.
+    pub(crate) fn encode<T: Serialize + ?Sized>(
+        &self,
+        id: &str,
+        data: &T,
+    ) -> Result<RawEvent, Refusal> {
+        let id = EventId::parse(id)?.unreserved()?;
+        let data = Data::from(Codec::Cbor, data)?;
+        let event = RawEvent::new(Codec::Cbor, &id, &data)?;
+        self.check(Codec::Cbor, event.body().clone())
+    }
+
+    /// Checks an already encoded event as every node will, so that the caller is told instead.
+    pub(crate) fn check(&self, codec: Codec, body: Bytes) -> Result<RawEvent, Refusal> {
+        let checked = RawEvent::check(codec, body, &self.limits);
+        if checked.is_err() {
+            self.metrics.push.refused.increment();
+        }
+        checked
+    }
+
+    /// Pushes, and returns once the bus has accepted it.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the push may or may not happen.
+    pub(crate) async fn push(&self, push: &Push) -> Result<(), PushError> {
+        match self.publisher.push(push).await {
+            Ok(()) => {
+                self.metrics.push.accepted.increment();
+                Ok(())
+            }
+            Err(error) => {
+                self.metrics.push.failed.increment();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Kicks a user on all nodes, after everything this node pushed before.
+    pub(crate) async fn kick(&self, uid: &Uid, reason: &str) -> Result<(), PushError> {
+        let kick = Kick {
+            uid: uid.as_str().to_owned(),
+            reason: reason.to_owned(),
+            ban_ms: 0,
+        };
+        let body = serde_json::to_vec(&kick).map_err(|error| Refusal {
+            code: ErrorCode::BAD_EVENT,
+            message: error.to_string(),
+        })?;
+        // Pushes still in the batch would be overtaken.
+        self.publisher.flush().await;
+        Ok(self
+            .bus
+            .publish(Publish::new(self.kick.as_str(), body))
+            .await?)
+    }
+
+    /// Sends what is still in the batch, and the end marks of the stream.
+    pub(crate) async fn close(&self) {
+        self.publisher.flush().await;
+    }
+}
+
+/// Reads the id a client chose for itself, as in `Tengen-Only`.
+pub(crate) fn client(text: &str) -> Result<ClientId, Refusal> {
+    ClientId::parse(text)
+}
+
+/// A push to `target` that no filter narrows yet.
+pub(crate) fn to(target: Target, event: &RawEvent) -> Push {
+    Push::new(target, event.codec(), event.body().clone())
+}
+
+/// The number under which nodes know a message id.
+pub(crate) fn message_id(text: &str) -> u128 {
+    push::message_id(text)
+}
