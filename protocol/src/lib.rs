@@ -1,6 +1,7 @@
 //! Tengen's conversation between a client and the cluster, without I/O, clock or spawn.
 
 mod cbor;
+pub mod client;
 mod codec;
 mod codes;
 mod data;

@@ -19,6 +19,7 @@ pub use inbound::Received;
 pub use inbox::{Item, ItemKind, Resumed};
 pub use outbound::{Pushed, Replied, Written};
 pub use pulse::Tick;
+pub(crate) use pulse::patience;
 
 use inbox::Inbox;
 use outbound::Ending;
@@ -186,7 +187,12 @@ impl<C> Session<C> {
         self.outstanding.len()
     }
 
-    /// Whether the request with this ref still waits for its answer.
+    /// An end of the connection is decided, said or not: a peer that does not read has to be given up some time.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether this request still waits for its answer.
     pub fn is_outstanding(&self, request: u32) -> bool {
         self.outstanding.contains(&request)
     }

@@ -147,7 +147,8 @@ impl<C> Session<C> {
         self.push(&frame, bounds)
     }
 
-    /// Tells the client of a fault in its item at `position`.
+    /// Tells the client of a fault in its item at `position` by a `chsk/error`, now or after its
+    /// handler failed.
     pub fn report(&mut self, position: u64, refusal: &Refusal, bounds: &Bounds) -> Pushed {
         let data = Value::Map(vec![
             (
