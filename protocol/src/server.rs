@@ -187,11 +187,6 @@ impl<C> Session<C> {
         self.outstanding.len()
     }
 
-    /// An end of the connection is decided, said or not: a peer that does not read has to be given up some time.
-    pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
     /// Whether this request still waits for its answer.
     pub fn is_outstanding(&self, request: u32) -> bool {
         self.outstanding.contains(&request)
