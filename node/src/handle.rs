@@ -72,6 +72,11 @@ impl Handle {
         self.prepare(Ok(target), || self.pusher.check(codec, event))
     }
 
+    /// Pushes what was put together elsewhere; its event must have been checked.
+    pub(crate) async fn push(&self, push: &Push) -> Result<(), PushError> {
+        self.pusher.push(push).await
+    }
+
     /// Ends all sessions of `uid` on all nodes with close code 4504, after what was pushed to
     /// them before. They may log in again at once.
     ///
@@ -119,6 +124,16 @@ impl<'a> SendTo<'a> {
             push.id = push::message_id(id);
         }
         self
+    }
+
+    /// Hands the push over without waiting for the bus: a loop of these travels as one batch and
+    /// arrives in few socket writes. In order with the pushes that are awaited.
+    ///
+    /// # Errors
+    /// [`PushError`]; nobody receives the push then. What goes wrong later, the bus breaking down
+    /// in the next moment, is told to the clients as a gap and to the caller no more.
+    pub fn try_send(self) -> Result<(), PushError> {
+        self.pusher.try_push(&self.push?)
     }
 
     fn filter(

@@ -249,6 +249,18 @@ impl Hub {
         self.forget(port);
     }
 
+    /// Ends every session, each after what is queued for it. Returns how many there were.
+    pub(crate) fn end_all(&self, code: CloseCode, reason: &str) -> usize {
+        let mut ports = Vec::new();
+        for shard in 0..Crowd::SHARDS {
+            self.groups.all().shard(shard).collect_into(&mut ports);
+        }
+        for port in &ports {
+            self.end(port, code, reason);
+        }
+        ports.len()
+    }
+
     /// Takes a session that has ended out of all maps.
     pub(crate) fn forget(&self, port: &Port) {
         // Two steps: the registration's Drop touches the other maps, so the guard goes first.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tengen_bus::push::{self, Publisher, Push, Target};
+use tengen_bus::push::{self, Publisher, Push, Target, TryPushError};
 use tengen_bus::{Bus, Publish, PublishError};
 use tengen_protocol::subject::Subjects;
 use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, Limits, RawEvent, Refusal, Uid};
@@ -24,6 +24,10 @@ pub enum PushError {
     /// The bus took nothing for the publish timeout; nothing is kept. Repeating later is safe.
     #[error("the bus did not take it in time")]
     Timeout,
+    /// Too many pushes wait for the bus already; this one is not kept. Only
+    /// [`SendTo::try_send`](crate::SendTo::try_send) says so.
+    #[error("too many pushes wait for the bus")]
+    Full,
 }
 
 impl PushError {
@@ -32,6 +36,15 @@ impl PushError {
         match self {
             PushError::Refused(refusal) => refusal.code,
             PushError::BusDown | PushError::Timeout => ErrorCode::BUS_DOWN,
+            PushError::Full => ErrorCode::RATE,
+        }
+    }
+
+    /// The same as it travels.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            PushError::Refused(refusal) => refusal.clone(),
+            other => Refusal::new(other.code(), other.to_string()),
         }
     }
 }
@@ -109,16 +122,23 @@ impl Pusher {
     /// # Cancel safety
     /// Dropped while it waits, the push may or may not happen.
     pub(crate) async fn push(&self, push: &Push) -> Result<(), PushError> {
-        match self.publisher.push(push).await {
-            Ok(()) => {
-                self.metrics.push.accepted.increment();
-                Ok(())
-            }
-            Err(error) => {
-                self.metrics.push.failed.increment();
-                Err(error.into())
-            }
+        self.count(self.publisher.push(push).await.map_err(PushError::from))
+    }
+
+    /// Puts a push in line for the bus and does not wait for it.
+    pub(crate) fn try_push(&self, push: &Push) -> Result<(), PushError> {
+        self.count(self.publisher.try_push(push).map_err(|error| match error {
+            TryPushError::Full => PushError::Full,
+            TryPushError::Refused(error) => error.into(),
+        }))
+    }
+
+    fn count(&self, result: Result<(), PushError>) -> Result<(), PushError> {
+        match result {
+            Ok(()) => self.metrics.push.accepted.increment(),
+            Err(_) => self.metrics.push.failed.increment(),
         }
+        result
     }
 
     /// Kicks a user on all nodes, after everything this node pushed before.
@@ -140,9 +160,10 @@ impl Pusher {
             .await?)
     }
 
-    /// Sends what is still in the batch, and the end marks of the stream.
+    /// Sends what is still in line and the end mark of the stream; later pushes are refused as if
+    /// the bus were down.
     pub(crate) async fn close(&self) {
-        self.publisher.flush().await;
+        self.publisher.clone().close().await;
     }
 }
 

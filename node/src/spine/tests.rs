@@ -283,6 +283,29 @@ async fn b1_pushes_of_one_handle_keep_their_order_and_come_back_by_echo() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f59_a_loop_of_pushes_is_handed_over_whole_and_in_order() {
+    let net = LocalNet::new();
+    let (here, there) = (node(&net, "n1").await, node(&net, "n2").await);
+    let mut tab = there.tab(Some("alice"), "a");
+    let before = there.metrics.ingest.messages.value();
+    for n in 0..100 {
+        here.handle
+            .send_to_uid("alice", "t/n", &n)
+            .try_send()
+            .expect("taken");
+    }
+    tab.until("100 events", |tab| tab.events.len() >= 100).await;
+    let got: Vec<_> = tab
+        .events
+        .iter()
+        .map(|(_, data)| data.parse::<usize>().expect("a number"))
+        .collect();
+    assert_eq!(got, (0..100).collect::<Vec<_>>());
+    let batches = there.metrics.ingest.messages.value() - before;
+    assert!(batches <= 20, "{batches} batches for 100 pushes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn b2_only_and_except_reach_the_named_clients_by_handle_and_by_bus() {
     let net = LocalNet::new();
     let (near, far) = (node(&net, "n1").await, node(&net, "n2").await);
