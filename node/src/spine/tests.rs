@@ -282,7 +282,8 @@ async fn b1_pushes_of_one_handle_keep_their_order_and_come_back_by_echo() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// One thread: the publisher's task runs once the loop is over.
+#[tokio::test]
 async fn f59_a_loop_of_pushes_is_handed_over_whole_and_in_order() {
     let net = LocalNet::new();
     let (here, there) = (node(&net, "n1").await, node(&net, "n2").await);
@@ -302,7 +303,7 @@ async fn f59_a_loop_of_pushes_is_handed_over_whole_and_in_order() {
         .collect();
     assert_eq!(got, (0..100).collect::<Vec<_>>());
     let batches = there.metrics.ingest.messages.value() - before;
-    assert!(batches <= 20, "{batches} batches for 100 pushes");
+    assert!(batches <= 2, "{batches} batches for 100 pushes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
