@@ -129,6 +129,3 @@ pub(crate) fn at_end(bytes: &[u8], end: usize) -> Result<(), Flaw> {
         Err(Flaw::malformed("more bytes after the value", end))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -161,3 +161,6 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

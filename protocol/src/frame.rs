@@ -168,6 +168,3 @@ impl ServerFrame {
         matches!(self, ServerFrame::Event { .. } | ServerFrame::Reply { .. })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -52,6 +52,3 @@ pub(crate) fn at_end(bytes: &[u8], end: usize) -> Result<(), Flaw> {
         end => Err(Flaw::malformed("more text after the value", end)),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,6 +7,8 @@ mod codes;
 mod data;
 mod flaw;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ids;
 mod json;
 mod limits;

@@ -56,3 +56,6 @@ impl Sub<Duration> for Millis {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

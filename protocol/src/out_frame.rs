@@ -19,9 +19,6 @@ pub struct OutFrame(Bytes);
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
-/// Bytes of the longest header.
-const MAX_HEADER: usize = 10;
-
 impl OutFrame {
     /// Puts the header before `body`: one allocation, one copy.
     pub fn new(codec: Codec, body: &[u8]) -> OutFrame {
@@ -31,24 +28,21 @@ impl OutFrame {
     /// Puts the header before the concatenated `parts`.
     pub(crate) fn build(codec: Codec, parts: &[&[u8]]) -> OutFrame {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        let mut frame = Vec::with_capacity(MAX_HEADER + length);
+        // RFC 6455 section 5.2: 7 bits, or 126 and 16 bits, or 127 and 64 bits.
+        let (short, header) = match length {
+            0..=125 => (length as u8, 2),
+            126..=0xffff => (126, 4),
+            _ => (127, 10),
+        };
+        // Exactly as much as is needed: a larger vector would cost a second allocation to share.
+        let mut frame = Vec::with_capacity(header + length);
         frame.push(match codec {
             Codec::Cbor => BINARY,
             Codec::Json => TEXT,
         });
-        // RFC 6455 section 5.2: 7 bits, or 126 and 16 bits, or 127 and 64 bits.
-        match (u8::try_from(length), u16::try_from(length)) {
-            (Ok(short @ 0..=125), _) => frame.push(short),
-            (_, Ok(middle)) => {
-                frame.push(126);
-                frame.extend_from_slice(&middle.to_be_bytes());
-            }
-            _ => {
-                frame.push(127);
-                frame.extend_from_slice(&(length as u64).to_be_bytes());
-            }
-        }
-        let header = frame.len();
+        frame.push(short);
+        let long = (length as u64).to_be_bytes();
+        frame.extend_from_slice(&long[long.len() - (header - 2)..]);
         for part in parts {
             frame.extend_from_slice(part);
         }

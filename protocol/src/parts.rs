@@ -204,7 +204,7 @@ fn cbor_members(
             return Ok(at);
         }
         if due.is_none() && bytes.get(at) == Some(&cbor::BREAK) {
-            if seen % each != 0 {
+            if !seen.is_multiple_of(each) {
                 return Err(Flaw::malformed("map key without a value", at));
             }
             return Ok(at + 1);

@@ -156,6 +156,3 @@ impl RawEvent {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,6 @@
+//! Frames of clients in JSON.
+#![no_main]
+
+use tengen_protocol::{Codec, fuzzing};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::client_frame(Codec::Json, bytes));
