@@ -42,7 +42,7 @@ impl Bus {
 
     /// A bus over NATS. Returns at once: the server need not be there yet. Until it is, and until
     /// a round trip through it succeeded, [`Bus::health`] is down and publishing fails. It is tried for
-    /// ever, every half second at least, also after the server refused the credentials.
+    /// ever, every half second at least, also while the server refuses the credentials.
     ///
     /// # Errors
     /// The URL is not one.

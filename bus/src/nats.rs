@@ -32,10 +32,13 @@ use crate::{
     subscription::{Interest, Subscription},
 };
 
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How to reach NATS.
 #[derive(Clone)]
 pub struct NatsOptions {
-    /// `nats://[user:password@]host:port`, several separated by commas; `tls://` for TLS.
+    /// `nats://[user:password@ or token@]host[:port]`, several separated by commas; `tls://` for TLS.
+    /// Reserved characters in the credentials are percent-encoded; the first that has some counts.
     pub url: String,
     /// What the connection is called in the server's monitoring.
     pub name: String,
@@ -281,24 +284,24 @@ impl Link {
         if self.shared.draining.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (done, drained) = oneshot::channel();
-        if self
-            .commands
-            .send(supervisor::Command::Drain { done })
-            .await
-            .is_ok()
-        {
-            let pumps = drained.await.unwrap_or_default();
-            let ended = async {
-                for pump in pumps {
+        let ended = async {
+            // First a round trip, so that everything published before has come back: the library
+            // forgets a draining subscription before the server has answered.
+            let _ = self.confirm().await;
+            let (done, drained) = oneshot::channel();
+            if self
+                .commands
+                .send(supervisor::Command::Drain { done })
+                .await
+                .is_ok()
+            {
+                for pump in drained.await.unwrap_or_default() {
                     pump.ended().await;
                 }
-                // Everything published before is at the server when this comes back.
-                let _ = self.confirm().await;
-            };
-            // A server that does not answer must not hold up a shutdown.
-            let _ = tokio::time::timeout(Duration::from_secs(2), ended).await;
-        }
+            }
+        };
+        // A server that does not answer must not hold up a shutdown.
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, ended).await;
         let _ = self.commands.send(supervisor::Command::Close).await;
         self.shared.down("drained");
     }

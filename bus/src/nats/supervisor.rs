@@ -8,6 +8,7 @@ use std::{
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use futures_util::StreamExt as _;
+use tengen_protocol::subject::decode_token;
 use tokio::{
     sync::{mpsc, oneshot},
     time::MissedTickBehavior,
@@ -44,9 +45,30 @@ pub(super) enum Command {
 }
 
 pub(super) fn addresses(url: &str) -> io::Result<Vec<ServerAddr>> {
-    url.split(',')
-        .map(|address| address.trim().parse())
-        .collect()
+    let parse = |text: &str| {
+        let address: ServerAddr = text.trim().parse()?;
+        if address.host().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no host"));
+        }
+        Ok(address)
+    };
+    url.split(',').map(parse).collect()
+}
+
+/// The library reads addresses from a URL and ignores the credentials in it.
+fn credentials(addresses: &[ServerAddr], options: ConnectOptions) -> ConnectOptions {
+    let decoded = |text: &str| decode_token(text).unwrap_or_else(|_| text.to_owned());
+    let Some((user, password)) = addresses
+        .iter()
+        .find_map(|address| Some((address.username()?, address.password())))
+    else {
+        return options;
+    };
+    match password {
+        Some(password) => options.user_and_password(decoded(user), decoded(password)),
+        // As all NATS clients read it: one word alone is a token.
+        None => options.token(decoded(user)),
+    }
 }
 
 /// Ends at [`Command::Close`], or when `end` is cancelled because nobody is left.
@@ -84,8 +106,8 @@ struct Supervisor {
 
 impl Supervisor {
     /// One client after the other, until closed. The library reconnects by itself; but its task
-    /// ends for good when the server refuses the credentials, and when it meets a header that it cannot
-    /// stand (async-nats 0.51 panics on a CR inside a value, which anybody may publish).
+    /// ends for good when it meets a header that it cannot stand (async-nats 0.51 panics on a CR
+    /// inside a value, which anybody may publish).
     async fn connections(&mut self, commands: &mut mpsc::Receiver<Command>) {
         loop {
             match self.connect().await {
@@ -126,6 +148,7 @@ impl Supervisor {
                     }
                 }
             });
+        options = credentials(&self.addresses, options);
         if let Some(credentials) = &self.options.credentials {
             options = options.credentials(credentials)?;
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::NatsServer;
+use super::server::{ANY_CLUSTER_PORT, NatsServer};
 
 const FORM_TIMEOUT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
@@ -22,7 +22,7 @@ impl NatsCluster {
     pub async fn start(count: usize) -> NatsCluster {
         let mut servers: Vec<NatsServer> = Vec::with_capacity(count);
         for _ in 0..count {
-            let mut arguments = vec!["--cluster_name", "test", "--cluster", "nats://127.0.0.1:-1"];
+            let mut arguments = vec!["--cluster_name", "test", "--cluster", ANY_CLUSTER_PORT];
             // The first one is enough: servers tell each other whom else they know.
             let routes = servers
                 .first()
@@ -34,15 +34,35 @@ impl NatsCluster {
             servers.push(NatsServer::start_with(&arguments).await);
         }
         let cluster = NatsCluster { servers };
+        cluster.formed().await;
+        cluster
+    }
+
+    /// Kills all servers: connections break without a goodbye.
+    pub fn stop(&mut self) {
+        self.servers.iter_mut().for_each(NatsServer::stop);
+    }
+
+    /// Starts all servers again, on the same ports, and waits until each knows all the others.
+    ///
+    /// # Panics
+    /// As [`NatsCluster::start`].
+    pub async fn start_again(&mut self) {
+        for server in &mut self.servers {
+            server.start_again().await;
+        }
+        self.formed().await;
+    }
+
+    async fn formed(&self) {
         let begun = Instant::now();
-        while !cluster.is_formed().await {
+        while !self.is_formed().await {
             assert!(
                 begun.elapsed() < FORM_TIMEOUT,
                 "the servers did not find each other"
             );
             tokio::time::sleep(POLL).await;
         }
-        cluster
     }
 
     /// Where clients connect: one URL per server.

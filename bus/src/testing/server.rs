@@ -10,11 +10,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 
 const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// The cluster address that lets the server choose its port.
+pub(super) const ANY_CLUSTER_PORT: &str = "nats://127.0.0.1:-1";
 const POLL: Duration = Duration::from_millis(10);
 
 /// A real nats-server on 127.0.0.1, on a port of its own, killed when dropped.
@@ -24,6 +26,7 @@ pub struct NatsServer {
     arguments: Vec<String>,
     port: u16,
     cluster_port: Option<u16>,
+    monitor_port: Option<u16>,
     process: Option<Child>,
 }
 
@@ -55,6 +58,7 @@ impl NatsServer {
             arguments,
             port: 0,
             cluster_port: None,
+            monitor_port: None,
             process: None,
         };
         server.run().await;
@@ -88,6 +92,36 @@ impl NatsServer {
         }
     }
 
+    /// Makes the server hang: connections stay open and nothing answers.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Ends a [`NatsServer::pause`].
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self
+            .process
+            .as_ref()
+            .expect("the server runs")
+            .id()
+            .to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "kill {signal} {pid}"
+        );
+    }
+
     /// Starts a stopped server again, on the same ports.
     ///
     /// # Panics
@@ -119,6 +153,37 @@ impl NatsServer {
         Ok(serde_json::from_str(text)?)
     }
 
+    /// Changes what the next start is given.
+    pub fn change_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments
+            .iter()
+            .map(|argument| (*argument).to_owned())
+            .collect();
+    }
+
+    /// How many clients are connected. Needs monitoring: start it with `-m -1`.
+    ///
+    /// # Panics
+    /// Without monitoring.
+    pub async fn connections(&self) -> u64 {
+        let port = self.monitor_port.expect("started with -m -1");
+        let mut stream = TcpStream::connect(("127.0.0.1", port))
+            .await
+            .expect("monitoring answers");
+        let request = b"GET /varz HTTP/1.0\r\n\r\n";
+        stream.write_all(request).await.expect("monitoring answers");
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .await
+            .expect("monitoring answers");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        let varz: Value = serde_json::from_str(body).expect("monitoring speaks JSON");
+        varz["connections"]
+            .as_u64()
+            .expect("a number of connections")
+    }
+
     async fn run(&mut self) {
         let port = if self.port == 0 {
             "-1".to_owned()
@@ -132,7 +197,11 @@ impl NatsServer {
             .arg(self.folder.path())
             .arg("--log")
             .arg(&log)
-            .args(&self.arguments)
+            .args(
+                self.arguments
+                    .iter()
+                    .map(|argument| self.same_cluster_port(argument)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -151,6 +220,14 @@ impl NatsServer {
                 fs::read_to_string(&log).unwrap_or_default(),
             );
             tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// The other servers look for a restarted one where it was.
+    fn same_cluster_port(&self, argument: &str) -> String {
+        match self.cluster_port {
+            Some(port) if argument == ANY_CLUSTER_PORT => format!("nats://127.0.0.1:{port}"),
+            _ => argument.to_owned(),
         }
     }
 
@@ -173,6 +250,7 @@ impl NatsServer {
         };
         self.port = port;
         self.cluster_port = port_of("cluster");
+        self.monitor_port = port_of("monitoring");
         self.info().await.is_ok()
     }
 }
