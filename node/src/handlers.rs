@@ -7,4 +7,6 @@ pub(crate) mod extract;
 pub(crate) mod registry;
 pub(crate) mod reply;
 pub(crate) mod service;
+#[cfg(test)]
+mod tests;
 mod unhandled;

@@ -10,6 +10,7 @@ use tengen_protocol::{ClientId, Codec, Data, EventId, NodeId, Refusal, SessionId
 
 use super::connected::{Connected, Transport};
 use super::reply::Reply;
+use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::hub::port::Port;
 use crate::identity::session_map::SessionMap;
@@ -31,6 +32,7 @@ pub struct Event {
 
 /// Where events are handled: this node, its sessions and its way to push.
 pub(crate) struct Place {
+    pub(crate) handle: Handle,
     pub(crate) hub: Arc<Hub>,
 }
 
@@ -94,6 +96,11 @@ impl Event {
     /// This node's id.
     pub fn node(&self) -> &NodeId {
         &self.place.hub.config().node
+    }
+
+    /// Pushes to any user, here or on another node.
+    pub fn handle(&self) -> &Handle {
+        &self.place.handle
     }
 
     /// The address the connection came from: the proxy's behind a proxy.

@@ -10,6 +10,7 @@ use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, NodeId, Refusal
 use super::connected::Transport;
 use super::event::Event;
 use super::reply::Reply;
+use crate::handle::Handle;
 use crate::identity::session_map::SessionMap;
 
 /// An argument of a handler.
@@ -27,6 +28,7 @@ use crate::identity::session_map::SessionMap;
 /// | [`Params<T>`] | the client's connection params, decoded | they are no `T`: `undecodable` |
 /// | [`Handshake`] | what `handshake_data` told this client | – |
 /// | [`SocketAddr`], [`Transport`] | the peer, ws or poll | – |
+/// | [`Handle`] | pushes to users, from here or from a task | – |
 /// | [`Reply`], `Option<Reply>` | the right to answer; `None` for an event | it is an event: `bad-event` |
 /// | [`Event`] | all of this | – |
 ///
@@ -82,6 +84,7 @@ from_event! {
     Handshake: event => Handshake(event.handshake());
     SocketAddr: event => event.peer();
     Transport: event => event.transport();
+    Handle: event => event.handle().clone();
 }
 
 impl FromEvent for Uid {
