@@ -1,5 +1,7 @@
 //! Tengen's edge: mounts a channel socket on an axum router, holds its clients, and joins them to the cluster.
 
+#[doc(hidden)]
+pub mod bench;
 pub mod config;
 pub(crate) mod edge;
 pub(crate) mod handle;
