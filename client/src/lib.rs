@@ -1,1 +1,50 @@
-//! Placeholder.
+//! The native Tengen client over tokio.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use tengen_client::Client;
+//!
+//! let client = Client::builder("ws://127.0.0.1:8080/chsk").connect().await?;
+//! let _greetings = client.on("chat/hello", |event| println!("{:?}", event.to::<String>()));
+//! client.send("chat/say", "hi").await?;
+//! let sum: u64 = client.request("math/add", &[1, 2]).await?;
+//! client.close().await;
+//! # Ok(()) }
+//! ```
+//!
+//! The life of a client, in reading order:
+//!
+//! 1. [`Builder`] collects the settings; `spawn` or `connect` starts the one task of the client.
+//! 2. The task is the `driver`: it owns `tengen_protocol::client::Session`, which decides
+//!    everything, and the connections, which carry frames. It feeds the one with the other.
+//! 3. `transport` is what the driver knows of a connection; `transport/websocket` is the first.
+//! 4. [`Client`] is a handle: what an application asks goes to the task as a `command`.
+//! 5. [`Sending`] and [`Requesting`] wait for what becomes of an item.
+//! 6. Events come back through `shared`: to the handlers ([`Registration`]), to the raw stream
+//!    ([`Events`]), and the state to its watchers.
+//! 7. [`Client::close`] ends the task and waits until nothing of the client is left.
+
+mod builder;
+mod client;
+mod command;
+mod driver;
+mod event;
+mod handler;
+mod outcome;
+mod shared;
+mod stream;
+mod transport;
+
+pub use builder::{BuildError, Builder, ConnectError};
+pub use client::Client;
+pub use event::Event;
+pub use handler::Registration;
+pub use outcome::{Pending, PendingReply, Requesting, Sending};
+pub use stream::{Events, StreamError, Streamed};
+pub use tengen_protocol::{
+    ClientId, Codec, Data, ErrorCode, EventId, Refusal, Uid, Value,
+    client::{
+        CloseReason, Failure, FailureKind, LastClose, LastError, LastWsClose, Options, Source,
+        State,
+    },
+};

@@ -1,0 +1,1 @@
+//! The WebSocket transport at its edges.

@@ -1,0 +1,7 @@
+//! The client against a scripted server over real sockets: one test binary.
+
+mod connecting;
+mod conversation;
+mod ending;
+mod handlers;
+mod server;
