@@ -14,7 +14,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "tengen-protocol",
         may: &[],
-        tests_may: &[],
+        tests_may: &["tengen-protocol"],
     },
     Layer {
         name: "tengen-bus",
