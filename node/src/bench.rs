@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bytes::Bytes;
-use tengen_bus::push::{Push, Target};
+use tengen_bus::push::{Filter, Target};
 use tengen_protocol::{
     ClientHello, ClientId, Codec, Data, Limits, NodeId, RawEvent, Refusal, ServerHello, Uid,
 };
@@ -94,9 +94,14 @@ impl FanOut {
     /// # Errors
     /// As `push`.
     pub fn put(&mut self, uid: &str, json: &Bytes) -> Result<usize, Refusal> {
+        let target = Target::Uid(Uid::parse(uid)?);
+        let Some(recipients) = self.hub.recipients(&target) else {
+            return Ok(0);
+        };
         let event = RawEvent::check(Codec::Json, json.clone(), &self.limits)?;
-        let push = Push::new(Target::Uid(Uid::parse(uid)?), Codec::Json, json.clone());
-        Ok(self.hub.deliver(&push, &event, &mut self.touched))
+        Ok(self
+            .hub
+            .deliver(&recipients, &Filter::None, &event, &mut self.touched))
     }
 
     /// Wakes whom the pushes since the last settling touched.

@@ -171,24 +171,26 @@ impl Ingest {
 
     fn take_push(&mut self, push: &Push, origin: &Origin, subject: &Subject) {
         self.metrics.ingest.pushes.increment();
-        // Strangers first: on a node with few of the cluster's users nearly all are.
-        if let Target::Uid(uid) = &push.target
-            && !self.hub.holds(uid)
-        {
+        let reply = match origin {
+            Origin::Plain { reply, .. } => reply.as_ref(),
+            Origin::Batch { .. } => None,
+        };
+        let hub = Arc::clone(&self.hub);
+        let recipients = hub.recipients(&push.target);
+        if recipients.is_none() {
             self.metrics.ingest.strangers.increment();
-            return;
+            // On a node with few of the cluster's users nearly all are strangers: no more work
+            // for them, unless somebody waits to hear what is wrong with the push.
+            if reply.is_none() {
+                return;
+            }
         }
         let (codec, body) = push.event.clone();
         let event = match RawEvent::check(codec, body, &self.limits) {
             Ok(event) => event,
-            Err(refusal) => {
-                let reply = match origin {
-                    Origin::Plain { reply, .. } => reply.as_ref(),
-                    Origin::Batch { .. } => None,
-                };
-                return self.malformed(subject, reply, &refusal);
-            }
+            Err(refusal) => return self.malformed(subject, reply, &refusal),
         };
+        let Some(recipients) = recipients else { return };
         if push.id != 0 {
             match self.seen.note(&push.target, push.id, self.hub.now()) {
                 Note::New => {}
@@ -196,7 +198,8 @@ impl Ingest {
                 Note::Repeated => return self.metrics.ingest.duplicates.increment(),
             }
         }
-        self.hub.deliver(push, &event, &mut self.touched);
+        self.hub
+            .deliver(&recipients, &push.filter, &event, &mut self.touched);
     }
 
     fn malformed(&mut self, subject: &Subject, reply: Option<&Subject>, refusal: &Refusal) {

@@ -113,7 +113,7 @@ metrics! {
         Counter silent = "sessions_silent_total": "Connections closed because nothing came from them.";
         Counter kicked = "sessions_kicked_total": "Sessions ended by a kick.";
         Counter identity_changed = "sessions_identity_changed_total": "Sessions ended because their id was named under another uid.";
-        Counter gaps = "gaps_total": "Gap items put in line.";
+        Counter gaps = "gaps_total": "Sessions told that something is missing for them.";
     }
 }
 

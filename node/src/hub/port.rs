@@ -156,11 +156,18 @@ impl Port {
         let before = inner.session.queue_bytes();
         let pushed = f(&mut inner.session);
         touched.account(inner.session.queue_bytes() as i64 - before as i64);
-        if let Some(waker) = inner.unpark_hungry() {
+        let slow = pushed == Pushed::Slow;
+        // A slow consumer's socket is blocked; its connection has to close all the same.
+        let waker = if slow {
+            inner.unpark()
+        } else {
+            inner.unpark_hungry()
+        };
+        drop(inner);
+        if let Some(waker) = waker {
             touched.wake_later(waker);
         }
-        drop(inner);
-        if matches!(pushed, Pushed::Slow) {
+        if slow {
             touched.end_later(self);
         }
         pushed

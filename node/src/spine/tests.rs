@@ -413,6 +413,30 @@ async fn f63b_a_bad_push_in_a_batch_spares_its_neighbours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn f63b_who_asks_hears_what_is_wrong_with_a_push_to_a_stranger_too() {
+    let net = LocalNet::new();
+    let node = node(&net, "n1").await;
+    let ask = Publish::new("tengen.send-to.uid.nobody", r#"["noslash"]"#);
+    let answer = node
+        .bus
+        .request(ask, Duration::from_secs(5))
+        .await
+        .expect("an answer");
+    assert_eq!(answer.headers.first("Tengen-Error"), Some("3"));
+    node.publish("tengen.send-to.uid.nobody", r#"["noslash"]"#)
+        .await;
+    eventually("counted as a stranger", || {
+        node.metrics.ingest.strangers.value() == 2
+    })
+    .await;
+    assert_eq!(
+        node.metrics.ingest.malformed.value(),
+        1,
+        "nobody pays for a stranger's check"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn f63c_the_same_message_id_is_delivered_once() {
     let net = LocalNet::new();
     let node = node(&net, "n1").await;
