@@ -18,16 +18,17 @@ extern "C" {
     fn timeout(milliseconds: f64) -> Result<JsValue, JsValue>;
 }
 
-/// Asks the same address by a plain GET; `None` when nobody of ours refused.
+/// Asks the same address by a plain GET: the status of a refusal, and the code if it is one of ours.
 ///
-/// Only an answer that carries `Tengen-Error` is a refusal: a proxy's 403 is no word of the node.
-pub(crate) async fn ask(options: &Options) -> Option<(u16, ErrorCode)> {
+/// `None` when nobody answers, or when the answer is that all is well. A proxy's 403 carries no
+/// `Tengen-Error` and is no word of the node.
+pub(crate) async fn ask(options: &Options) -> Option<(u16, Option<ErrorCode>)> {
     let answer = fetch(options).await.ok()?;
     let status = member(&answer, "status").as_f64()? as u16;
     let headers = member(&answer, "headers");
     let header = member(&headers, "get").dyn_ref::<Function>()?.call1(&headers, &"Tengen-Error".into()).ok()?;
-    let code = header.as_string()?.parse().ok()?;
-    Some((status, ErrorCode(code)))
+    let code = header.as_string().and_then(|text| text.parse().ok()).map(ErrorCode);
+    (status >= 400).then_some((status, code))
 }
 
 async fn fetch(options: &Options) -> Result<JsValue, JsValue> {

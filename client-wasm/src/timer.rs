@@ -8,6 +8,8 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     #[wasm_bindgen(js_namespace = performance, js_name = now)]
     fn performance_now() -> f64;
+    #[wasm_bindgen(thread_local_v2, js_namespace = performance, js_name = timeOrigin)]
+    static TIME_ORIGIN: f64;
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(action: &Function, milliseconds: i32) -> JsValue;
     #[wasm_bindgen(js_name = clearTimeout)]
@@ -17,9 +19,9 @@ extern "C" {
 /// Longer waits are cut: browsers take more than 31 bits as none at all. Waking early is harmless.
 const LONGEST: u64 = i32::MAX as u64;
 
-/// The monotonic clock of the page.
+/// Milliseconds since 1970, as the page knew them when it was loaded; they never jump or go back.
 pub(crate) fn now() -> Millis {
-    Millis(performance_now() as u64)
+    Millis((TIME_ORIGIN.with(|origin| *origin) + performance_now()) as u64)
 }
 
 /// A running timeout; dropping it cancels it.

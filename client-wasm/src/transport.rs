@@ -9,6 +9,8 @@ use tengen_protocol::client::TransportClose;
 pub(crate) trait Connection {
     /// Sends one encoded frame. Never waits; the browser keeps what the network does not take.
     fn write(&self, frame: &[u8]);
+    /// Neither reads nor writes any more, without the other end's knowledge (a test aid).
+    fn mute(&self);
     /// Closes with a code and a reason; the transport says so by [`Heard::closed`] when it is done.
     fn close(&self, code: u16, reason: &str);
 }

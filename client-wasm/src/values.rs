@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use js_sys::{
-    Array, ArrayBuffer, BigInt, Date, JsString, Map, Number, Object, Reflect, Uint8Array,
+    Array, ArrayBuffer, BigInt, Date, Function, JsString, Map, Number, Object, Reflect, Uint8Array,
 };
 use tengen_protocol::{Limits, Time, Value};
 use wasm_bindgen::prelude::*;
@@ -14,7 +14,7 @@ use wasm_bindgen::prelude::*;
 /// The tag of an instant in CBOR.
 const INSTANT: u64 = 0;
 
-#[wasm_bindgen(raw_module = "./values.js")]
+#[wasm_bindgen(module = "/js/values.js")]
 extern "C" {
     #[wasm_bindgen(js_name = Uuid)]
     type JsUuid;
@@ -31,6 +31,16 @@ extern "C" {
     fn tag(this: &JsTag) -> JsValue;
     #[wasm_bindgen(method, getter, js_class = "Tag")]
     fn value(this: &JsTag) -> JsValue;
+
+    /// A stream for a `for await` loop; `end` is called when the loop is left.
+    #[derive(Clone)]
+    pub(crate) type Events;
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(bound: u32, end: &Function) -> Events;
+    #[wasm_bindgen(method)]
+    pub(crate) fn push(this: &Events, event: &JsValue);
+    #[wasm_bindgen(method)]
+    pub(crate) fn finish(this: &Events);
 }
 
 /// Takes a JavaScript value apart.

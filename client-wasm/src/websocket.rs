@@ -30,6 +30,7 @@ struct Shared {
     socket: RefCell<Option<Socket>>,
     /// Whether it was ever open: if not, the browser hides why.
     was_open: Cell<bool>,
+    muted: Cell<bool>,
 }
 
 /// The browser's object with our ears on it.
@@ -57,6 +58,7 @@ impl Line {
             listener,
             socket: RefCell::new(None),
             was_open: Cell::new(false),
+            muted: Cell::new(false),
         });
         let (options, weak) = (Rc::clone(options), Rc::downgrade(&shared));
         spawn_local(async move {
@@ -75,13 +77,19 @@ impl Line {
 
 impl Connection for Line {
     fn write(&self, frame: &[u8]) {
-        if let Some(socket) = &*self.shared.socket.borrow() {
+        if let Some(socket) = &*self.shared.socket.borrow()
+            && !self.shared.muted.get()
+        {
             // Fails only while it is not open; then a close is on its way to us.
             let _sent = match self.shared.codec {
                 Codec::Cbor => socket.inner.send_with_u8_array(frame),
                 Codec::Json => socket.inner.send_with_str(&String::from_utf8_lossy(frame)),
             };
         }
+    }
+
+    fn mute(&self) {
+        self.shared.muted.set(true);
     }
 
     fn close(&self, code: u16, reason: &str) {
@@ -143,7 +151,9 @@ fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(
     });
     let weak = Rc::downgrade(shared);
     let message = Closure::new(move |message: MessageEvent| {
-        if let (Some(shared), Some(frame)) = (weak.upgrade(), bytes(&message.data())) {
+        if let (Some(shared), Some(frame)) = (weak.upgrade(), bytes(&message.data()))
+            && !shared.muted.get()
+        {
             shared.heard(|listener| listener.frame(shared.number, frame));
         }
     });

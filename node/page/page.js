@@ -70,9 +70,9 @@ async function send(id, data) {
 // --- what is shown ------------------------------------------------------------------------------
 
 function showState(state) {
-  const { lastError, nextReconnectAt, open } = state;
+  const { last_error, next_reconnect_at, open } = state;
   $("status").dataset.open = String(open);
-  $("status").textContent = open ? "open" : nextReconnectAt ? "reconnecting" : "closed";
+  $("status").textContent = open ? "open" : next_reconnect_at ? "reconnecting" : "closed";
   $("uid").textContent = state.uid ?? "nobody (anonymous)";
   $("node").textContent = open ? state.node : "–";
   $("session").textContent = state.session ?? "–";
@@ -80,7 +80,7 @@ function showState(state) {
   $("transport").textContent = open ? `${state.transport} · ${$("codec").selectedOptions[0].text}` : "–";
   $("state").textContent = JSON.stringify(state, null, 2);
   document.title = state.uid ? `${state.uid} · Tengen` : "Tengen";
-  const detail = open ? (state.resumed ? "resumed" : "open") : (lastError?.text ?? state.lastClose?.reason ?? "closed");
+  const detail = open ? (state.resumed ? "resumed" : "open") : (last_error?.text ?? state.last_close?.reason ?? "closed");
   row("library", "chsk/state", detail);
 }
 

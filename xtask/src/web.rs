@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::exec::{output, run};
 use crate::tools;
@@ -52,6 +52,7 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
             .arg(&wasm))?;
     }
     dress(workspace, &fresh)?;
+    flatten(&fresh)?;
     remove(&package)?;
     std::fs::rename(&fresh, &package).context("cannot put the package in place")?;
 
@@ -81,6 +82,30 @@ fn dress(workspace: &Workspace, package: &Path) -> Result<()> {
     std::fs::write(manifest_path, serde_json::to_string_pretty(&manifest)?)?;
     // Else npm would leave the package out of itself: it reads this file too.
     remove_file(&package.join(".gitignore"))
+}
+
+/// Puts the core's own copy of `values.js` aside: the entry and the core must share one module, else a
+/// `Uuid` of the page would be no `Uuid` of the core. It also leaves one flat folder to serve.
+fn flatten(package: &Path) -> Result<()> {
+    let core = package.join("core.js");
+    let text = std::fs::read_to_string(&core)?;
+    let mut flat = String::with_capacity(text.len());
+    let mut moved = false;
+    for line in text.lines() {
+        match line.split_once("'./snippets/") {
+            Some((import, path)) if path.contains("/js/values.js'") => {
+                moved = true;
+                flat.push_str(&format!("{import}'./values.js';\n"));
+            }
+            Some(_) => bail!("core.js imports a snippet that nobody puts in place: {line}"),
+            None => flat.extend([line, "\n"]),
+        }
+    }
+    if !moved {
+        bail!("core.js does not import values.js as expected");
+    }
+    std::fs::write(core, flat)?;
+    remove(&package.join("snippets"))
 }
 
 fn remove_file(file: &Path) -> Result<()> {
