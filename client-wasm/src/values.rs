@@ -6,11 +6,13 @@
 
 use bytes::Bytes;
 use js_sys::{
-    Array, ArrayBuffer, BigInt, Date, Function, JsString, Map, Number, Object, Reflect, Uint8Array,
+    Array, ArrayBuffer, BigInt, Date, Function, JsString, Map, Object, Reflect, Uint8Array,
 };
 use tengen_protocol::{Limits, Time, Value};
 use wasm_bindgen::prelude::*;
 
+/// 2^53: a number with an integer value up to here is an integer, on both sides of the wire.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 /// The tag of an instant in CBOR.
 const INSTANT: u64 = 0;
 
@@ -166,7 +168,7 @@ fn from_bytes(js: &JsValue) -> Option<Bytes> {
 }
 
 fn from_number(number: f64) -> Value {
-    let whole = number.fract() == 0.0 && number.abs() <= Number::MAX_SAFE_INTEGER;
+    let whole = number.fract() == 0.0 && number.abs() <= EXACT;
     // -0 has an integer value, but no integer is -0: as a float it comes back as it went.
     if whole && !(number == 0.0 && number.is_sign_negative()) {
         Value::Int(i128::from(number as i64))
@@ -202,7 +204,7 @@ pub(crate) fn to_js(value: &Value) -> JsValue {
 }
 
 fn integer(number: i128) -> JsValue {
-    if number.unsigned_abs() <= Number::MAX_SAFE_INTEGER as u128 {
+    if number.unsigned_abs() <= EXACT as u128 {
         JsValue::from_f64(number as f64)
     } else {
         BigInt::new(&JsValue::from_str(&number.to_string())).map_or(JsValue::NULL, JsValue::from)
