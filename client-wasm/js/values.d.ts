@@ -39,7 +39,7 @@ export type Value =
 export type Codec = "cbor" | "json";
 
 /** What the application can do next. */
-export type FailureKind = "timeout" | "closed" | "error" | "no-handler";
+export type FailureKind = "timeout" | "closed" | "error" | "no-handler" | "application";
 
 /** Why a send or a request failed. */
 export class TengenError extends Error {

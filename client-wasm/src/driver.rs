@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Function, Object, Reflect};
 use tengen_protocol::client::{
-    Action, Event, Failure, Outcome, Pattern, RouteId, Routed, Router, SendOptions, Session, Source, State, Token,
-    TransportClose,
+    Action, Event, Outcome, Pattern, RouteId, Routed, Router, Session, State, Token, TransportClose,
 };
-use tengen_protocol::{Data, EventId};
 use wasm_bindgen::prelude::*;
 
 use crate::failure;
@@ -123,7 +121,14 @@ impl Driver {
         begin: impl FnOnce(&mut Session) -> Token,
     ) {
         let token = begin(&mut self.session.borrow_mut());
-        self.waiting.borrow_mut().insert(token, Waiting { resolve, reject, kind });
+        self.waiting.borrow_mut().insert(
+            token,
+            Waiting {
+                resolve,
+                reject,
+                kind,
+            },
+        );
         self.run();
     }
 
@@ -145,10 +150,10 @@ impl Driver {
     }
 
     /// Tells `watcher` the state now and at every change.
-    pub(crate) fn watch(&self, watcher: Function) -> Lease {
+    pub(crate) fn watch(&self, watcher: &Function) -> Lease {
         let number = self.number();
         self.watchers.borrow_mut().push((number, watcher.clone()));
-        call(&watcher, &[self.state()]);
+        call(watcher, &self.state());
         Lease::Watcher(number)
     }
 
@@ -172,8 +177,14 @@ impl Driver {
             Lease::Route(route) => {
                 self.router.borrow_mut().off(*route);
             }
-            Lease::Watcher(number) => self.watchers.borrow_mut().retain(|(other, _)| other != number),
-            Lease::Stream(number) => self.streams.borrow_mut().retain(|(other, _)| other != number),
+            Lease::Watcher(number) => self
+                .watchers
+                .borrow_mut()
+                .retain(|(other, _)| other != number),
+            Lease::Stream(number) => self
+                .streams
+                .borrow_mut()
+                .retain(|(other, _)| other != number),
         }
     }
 
@@ -215,14 +226,22 @@ impl Driver {
         match action {
             Action::Open { connection, .. } => {
                 let line = Line::open(&self.options, connection, self.this.clone());
-                self.connections.borrow_mut().insert(connection, Rc::new(line));
+                self.connections
+                    .borrow_mut()
+                    .insert(connection, Rc::new(line));
             }
-            Action::Write { connection, frame, .. } => {
+            Action::Write {
+                connection, frame, ..
+            } => {
                 if let Some(connection) = self.connection(connection) {
                     connection.write(&frame);
                 }
             }
-            Action::Close { connection, code, reason } => {
+            Action::Close {
+                connection,
+                code,
+                reason,
+            } => {
                 let closing = self.connections.borrow_mut().remove(&connection);
                 if let Some(closing) = closing {
                     closing.close(code, &reason);
@@ -247,7 +266,7 @@ impl Driver {
                 let watchers = self.watchers.borrow().clone();
                 let state = state_to_js(&new);
                 for (_, watcher) in watchers {
-                    call(&watcher, &[state.clone()]);
+                    call(&watcher, &state);
                 }
             }
         }
@@ -265,7 +284,7 @@ impl Driver {
         }
         let routed = self.router.borrow_mut().route(event, now());
         match routed {
-            Routed::To(handlers) => handlers.iter().for_each(|handler| call(handler, &[shown.clone()])),
+            Routed::To(handlers) => handlers.iter().for_each(|handler| call(handler, &shown)),
             Routed::Unhandled { first: true } => {
                 web_sys::console::warn_1(&format!("tengen: nobody handles {}", event.id).into());
             }
@@ -275,7 +294,10 @@ impl Driver {
 
     /// `{id, data, source, socket, state}`.
     fn event_to_js(&self, event: &Event) -> JsValue {
-        let data = event.data.value().map_or(JsValue::NULL, |value| values::to_js(&value));
+        let data = event
+            .data
+            .value()
+            .map_or(JsValue::NULL, |value| values::to_js(&value));
         object(&[
             ("id", event.id.as_str().into()),
             ("data", data),
@@ -292,7 +314,8 @@ impl Driver {
         self.timeout.take();
         if let (Some(at), Some(tick)) = (next, &*self.tick.borrow()) {
             let milliseconds = at.0.saturating_sub(now().0);
-            *self.timeout.borrow_mut() = Some(Timeout::start(tick.as_ref().unchecked_ref(), milliseconds));
+            *self.timeout.borrow_mut() =
+                Some(Timeout::start(tick.as_ref().unchecked_ref(), milliseconds));
         }
     }
 
@@ -311,7 +334,7 @@ impl Heard for Driver {
         self.act(|session| session.frame(connection, frame, now()));
     }
 
-    fn closed(&self, connection: u64, how: TransportClose) {
+    fn closed(&self, connection: u64, how: &TransportClose) {
         let over = self.connections.borrow_mut().remove(&connection);
         self.act(|session| session.closed(connection, how, now()));
         drop(over);
@@ -319,22 +342,35 @@ impl Heard for Driver {
 }
 
 fn settle(waiting: &Waiting, outcome: &Outcome) {
-    let data = |data: &Data| data.value().map_or(JsValue::NULL, |value| values::to_js(&value));
-    match (waiting.kind, outcome) {
-        (Wanted::Reply, Ok(reply)) => call(&waiting.resolve, &[data(reply)]),
-        (Wanted::Reply, Err(failure)) => call(&waiting.reject, &[failure::to_js(failure)]),
-        (Wanted::Result, Ok(_)) => call(&waiting.resolve, &[object(&[("ok", JsValue::TRUE), ("sent", JsValue::TRUE)])]),
-        (Wanted::Result, Err(failure)) => {
-            let result = [("ok", JsValue::FALSE), ("sent", failure.sent.into()), ("error", failure::to_js(failure))];
-            call(&waiting.resolve, &[object(&result)]);
+    let (how, what) = match (waiting.kind, outcome) {
+        (Wanted::Reply, Ok(reply)) => {
+            let value = reply.value();
+            (
+                &waiting.resolve,
+                value.map_or(JsValue::NULL, |value| values::to_js(&value)),
+            )
         }
-    }
+        (Wanted::Reply, Err(failure)) => (&waiting.reject, failure::to_js(failure)),
+        (Wanted::Result, Ok(_)) => (
+            &waiting.resolve,
+            object(&[("ok", JsValue::TRUE), ("sent", JsValue::TRUE)]),
+        ),
+        (Wanted::Result, Err(failure)) => {
+            let error = failure::to_js(failure);
+            let result = [
+                ("ok", JsValue::FALSE),
+                ("sent", failure.sent.into()),
+                ("error", error),
+            ];
+            (&waiting.resolve, object(&result))
+        }
+    };
+    call(how, &what);
 }
 
 /// Calls into the page. What it throws is its own: reported there, and no concern of the others.
-fn call(function: &Function, arguments: &[JsValue]) {
-    let arguments: Array = arguments.iter().collect();
-    if let Err(thrown) = function.apply(&JsValue::UNDEFINED, &arguments) {
+fn call(function: &Function, argument: &JsValue) {
+    if let Err(thrown) = function.call1(&JsValue::UNDEFINED, argument) {
         failure::report(&thrown);
     }
 }

@@ -25,7 +25,11 @@ pub(crate) fn to_js(failure: &Failure) -> JsValue {
 
 /// The failure of what was unfinished when the socket was closed for good.
 pub(crate) fn closed() -> Failure {
-    Failure { kind: FailureKind::Closed, sent: true, refusal: None }
+    Failure {
+        kind: FailureKind::Closed,
+        sent: true,
+        refusal: None,
+    }
 }
 
 /// Shows an error of the page's own code where the page looks for errors.

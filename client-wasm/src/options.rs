@@ -61,14 +61,20 @@ impl Options {
             None => Codec::Cbor,
         };
         let client = match text(options, "clientId")? {
-            Some(id) => Some(id.parse::<ClientId>().map_err(|_| wrong("clientId", "1–64 of A–Z a–z 0–9 _ -"))?),
+            Some(id) => Some(
+                id.parse::<ClientId>()
+                    .map_err(|_| wrong("clientId", "1–64 of A–Z a–z 0–9 _ -"))?,
+            ),
             None => None,
         };
         let params = match member(options, "params") {
             absent if absent.is_undefined() => None,
             given => {
                 let value = values::from_js(&given).map_err(|why| wrong("params", &why))?;
-                Some(Data::from_value(codec, &value).map_err(|refusal| wrong("params", &refusal.message))?)
+                Some(
+                    Data::from_value(codec, &value)
+                        .map_err(|refusal| wrong("params", &refusal.message))?,
+                )
             }
         };
         Ok(Self {
@@ -91,7 +97,8 @@ impl Address {
     fn resolve(path: &str, host: Option<String>) -> Result<Self, JsValue> {
         let page = member(&js_sys::global(), "location");
         let base = member(&page, "href");
-        let url = Url::new(path, &base).map_err(|_| wrong("path", "an absolute address where there is no page"))?;
+        let url = Url::new(path, &base)
+            .map_err(|_| wrong("path", "an absolute address where there is no page"))?;
         if let Some(host) = host {
             url.set_host(&host);
         }
@@ -104,7 +111,10 @@ impl Address {
         // The setter of a URL does not cross between these pairs: the text does.
         let href = url.href();
         let rest = href.split_once(':').map_or("", |(_, rest)| rest);
-        Ok(Self { ws: format!("{ws}{rest}"), http: format!("{http}{rest}") })
+        Ok(Self {
+            ws: format!("{ws}{rest}"),
+            http: format!("{http}{rest}"),
+        })
     }
 }
 
@@ -113,7 +123,10 @@ fn text(options: &JsValue, name: &str) -> Result<Option<String>, JsValue> {
     if given.is_undefined() || given.is_null() {
         return Ok(None);
     }
-    given.as_string().map(Some).ok_or_else(|| wrong(name, "text"))
+    given
+        .as_string()
+        .map(Some)
+        .ok_or_else(|| wrong(name, "text"))
 }
 
 fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> {
@@ -121,7 +134,10 @@ fn function(options: &JsValue, name: &str) -> Result<Option<Function>, JsValue> 
     if given.is_undefined() {
         return Ok(None);
     }
-    given.dyn_into().map(Some).map_err(|_| wrong(name, "a function"))
+    given
+        .dyn_into()
+        .map(Some)
+        .map_err(|_| wrong(name, "a function"))
 }
 
 fn secret(options: &JsValue, name: &str) -> Result<JsValue, JsValue> {

@@ -26,8 +26,14 @@ pub(crate) async fn ask(options: &Options) -> Option<(u16, Option<ErrorCode>)> {
     let answer = fetch(options).await.ok()?;
     let status = member(&answer, "status").as_f64()? as u16;
     let headers = member(&answer, "headers");
-    let header = member(&headers, "get").dyn_ref::<Function>()?.call1(&headers, &"Tengen-Error".into()).ok()?;
-    let code = header.as_string().and_then(|text| text.parse().ok()).map(ErrorCode);
+    let header = member(&headers, "get")
+        .dyn_ref::<Function>()?
+        .call1(&headers, &"Tengen-Error".into())
+        .ok()?;
+    let code = header
+        .as_string()
+        .and_then(|text| text.parse().ok())
+        .map(ErrorCode);
     (status >= 400).then_some((status, code))
 }
 
@@ -50,8 +56,17 @@ async fn fetch(options: &Options) -> Result<JsValue, JsValue> {
         Reflect::set(&how, &"signal".into(), &signal)?;
     }
     let global = member(&js_sys::global(), "fetch");
-    let function = options.fetch.as_ref().or_else(|| global.dyn_ref::<Function>());
+    let function = options
+        .fetch
+        .as_ref()
+        .or_else(|| global.dyn_ref::<Function>());
     let function = function.ok_or(JsValue::UNDEFINED)?;
-    let promise: Promise = function.call2(&JsValue::UNDEFINED, &options.address.http.as_str().into(), &how)?.dyn_into()?;
+    let promise: Promise = function
+        .call2(
+            &JsValue::UNDEFINED,
+            &options.address.http.as_str().into(),
+            &how,
+        )?
+        .dyn_into()?;
     JsFuture::from(promise).await
 }

@@ -41,7 +41,9 @@ pub fn connect(
         seed(),
     );
     let driver = Driver::new(options, session);
-    let face = JsValue::from(Socket { driver: Rc::clone(&driver) });
+    let face = JsValue::from(Socket {
+        driver: Rc::clone(&driver),
+    });
     driver.show(face.clone());
     driver.act(|session| session.connect(now()));
     Ok(face)
@@ -80,7 +82,7 @@ impl Socket {
     #[wasm_bindgen(js_name = onState, unchecked_return_type = "() => void")]
     pub fn on_state(
         &self,
-        #[wasm_bindgen(unchecked_param_type = "(state: State) => unknown")] watcher: Function,
+        #[wasm_bindgen(unchecked_param_type = "(state: State) => unknown")] watcher: &Function,
     ) -> JsValue {
         self.off(self.driver.watch(watcher))
     }
@@ -111,9 +113,13 @@ impl Socket {
         #[wasm_bindgen(unchecked_optional_param_type = "Value")] data: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "SendOptions")] options: &JsValue,
     ) -> Promise {
-        self.promise(Wanted::Result, id, data, options, |session, id, data, options| {
-            session.send(id, data, options, now())
-        })
+        self.promise(
+            Wanted::Result,
+            id,
+            data,
+            options,
+            |session, id, data, options| session.send(id, data, options, now()),
+        )
     }
 
     /// Sends an event and waits for its reply. Rejects with a `TengenError`.
@@ -124,9 +130,13 @@ impl Socket {
         #[wasm_bindgen(unchecked_optional_param_type = "Value")] data: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "SendOptions")] options: &JsValue,
     ) -> Promise {
-        self.promise(Wanted::Reply, id, data, options, |session, id, data, options| {
-            session.request(id, data, options, now())
-        })
+        self.promise(
+            Wanted::Reply,
+            id,
+            data,
+            options,
+            |session, id, data, options| session.request(id, data, options, now()),
+        )
     }
 
     /// Connects again after [`Socket::disconnect`] or a refusal.
@@ -147,7 +157,15 @@ impl Socket {
     /// Breaks the connection for a test: by dropping it, or by going deaf and dumb, so that the keep-alive must find out.
     #[wasm_bindgen(js_name = breakConnection)]
     pub fn break_connection(&self, close_socket: bool) {
-        self.driver.act(|session| session.break_connection(close_socket, now()));
+        self.driver
+            .act(|session| session.break_connection(close_socket, now()));
+    }
+
+    /// Lets this share of all writes fail, from 0 to 1, for a test of a bad connection.
+    #[wasm_bindgen(js_name = setBadConnectionRate)]
+    pub fn set_bad_connection_rate(&self, rate: f64) {
+        self.driver
+            .act(|session| session.set_bad_connection_rate(rate));
     }
 
     /// Ends this socket for good and leaves nothing behind; what is unfinished fails as closed.
@@ -169,9 +187,13 @@ impl Socket {
     }
 
     fn event(&self, id: &str, data: &JsValue) -> Result<(EventId, Data), JsValue> {
-        let id = EventId::parse(id).and_then(EventId::unreserved).map_err(|refusal| refused(&refusal))?;
-        let value = values::from_js(data).map_err(|why| JsValue::from(js_sys::TypeError::new(&why)))?;
-        let data = Data::from_value(self.driver.codec(), &value).map_err(|refusal| refused(&refusal))?;
+        let id = EventId::parse(id)
+            .and_then(EventId::unreserved)
+            .map_err(|refusal| refused(&refusal))?;
+        let value =
+            values::from_js(data).map_err(|why| JsValue::from(js_sys::TypeError::new(&why)))?;
+        let data =
+            Data::from_value(self.driver.codec(), &value).map_err(|refusal| refused(&refusal))?;
         Ok((id, data))
     }
 
@@ -183,14 +205,18 @@ impl Socket {
         options: &JsValue,
         begin: impl FnOnce(&mut Session, EventId, Data, SendOptions) -> client::Token,
     ) -> Promise {
-        let ready = self.event(id, data).and_then(|event| Ok((event, send_options(options)?)));
+        let ready = self
+            .event(id, data)
+            .and_then(|event| Ok((event, send_options(options)?)));
         match ready {
             Ok(((id, data), options)) => {
                 let mut begin = Some(begin);
                 Promise::new(&mut |resolve, reject| {
                     if let Some(begin) = begin.take() {
                         let (id, data) = (id.clone(), data.clone());
-                        self.driver.promise(wanted, resolve, reject, |session| begin(session, id, data, options));
+                        self.driver.promise(wanted, resolve, reject, |session| {
+                            begin(session, id, data, options)
+                        });
                     }
                 })
             }
@@ -210,11 +236,18 @@ fn send_options(options: &JsValue) -> Result<SendOptions, JsValue> {
         _ => return Err(js_sys::RangeError::new("timeout: wanted milliseconds above 0").into()),
     };
     let buffered = member(options, "buffered");
-    Ok(SendOptions { buffered: buffered.as_bool().unwrap_or(true), timeout_ms })
+    Ok(SendOptions {
+        buffered: buffered.as_bool().unwrap_or(true),
+        timeout_ms,
+    })
 }
 
 fn refused(refusal: &Refusal) -> JsValue {
-    failure::to_js(&Failure { kind: FailureKind::Error, sent: false, refusal: Some(refusal.clone()) })
+    failure::to_js(&Failure {
+        kind: FailureKind::Error,
+        sent: false,
+        refusal: Some(refusal.clone()),
+    })
 }
 
 fn seed() -> u64 {

@@ -30,7 +30,10 @@ pub(crate) struct Timeout(JsValue);
 impl Timeout {
     /// Calls `action` once, in so many milliseconds or, in a tab in the background, later.
     pub(crate) fn start(action: &Function, milliseconds: u64) -> Self {
-        Self(set_timeout(action, i32::try_from(milliseconds.min(LONGEST)).unwrap_or(i32::MAX)))
+        Self(set_timeout(
+            action,
+            i32::try_from(milliseconds.min(LONGEST)).unwrap_or(i32::MAX),
+        ))
     }
 }
 

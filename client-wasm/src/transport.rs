@@ -22,7 +22,7 @@ pub(crate) trait Heard {
     /// One whole frame has arrived.
     fn frame(&self, connection: u64, frame: Bytes);
     /// It is over, or never came to be. Said once.
-    fn closed(&self, connection: u64, how: TransportClose);
+    fn closed(&self, connection: u64, how: &TransportClose);
 }
 
 /// The listener must not be kept alive by what it owns.

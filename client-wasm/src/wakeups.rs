@@ -5,8 +5,11 @@ use wasm_bindgen::prelude::*;
 
 /// Where each event is heard. A tab in the background has its timers throttled, a laptop sleeps,
 /// a page comes back from the browser's cache: the silence since then proves nothing.
-const EVENTS: [(Scope, &str); 3] =
-    [(Scope::Document, "visibilitychange"), (Scope::Global, "online"), (Scope::Global, "pageshow")];
+const EVENTS: [(Scope, &str); 3] = [
+    (Scope::Document, "visibilitychange"),
+    (Scope::Global, "online"),
+    (Scope::Global, "pageshow"),
+];
 
 #[derive(Clone, Copy)]
 enum Scope {
@@ -23,7 +26,10 @@ pub(crate) struct Wakeups {
 impl Wakeups {
     /// Calls `action` at each; listens to nothing where there is no such thing, as in Node.
     pub(crate) fn listen(action: impl FnMut() + 'static) -> Self {
-        let mut wakeups = Self { heard: Vec::new(), action: Closure::new(action) };
+        let mut wakeups = Self {
+            heard: Vec::new(),
+            action: Closure::new(action),
+        };
         for (scope, event) in EVENTS {
             let global = JsValue::from(js_sys::global());
             let target = match scope {
@@ -42,7 +48,9 @@ impl Wakeups {
         let Some(method) = method.dyn_ref::<Function>() else {
             return false;
         };
-        method.call2(target, &event.into(), self.action.as_ref()).is_ok()
+        method
+            .call2(target, &event.into(), self.action.as_ref())
+            .is_ok()
     }
 }
 
@@ -55,5 +63,9 @@ impl Drop for Wakeups {
 }
 
 fn member(of: &JsValue, name: &str) -> JsValue {
-    if of.is_object() { Reflect::get(of, &name.into()).unwrap_or_default() } else { JsValue::UNDEFINED }
+    if of.is_object() {
+        Reflect::get(of, &name.into()).unwrap_or_default()
+    } else {
+        JsValue::UNDEFINED
+    }
 }

@@ -36,7 +36,9 @@ struct Shared {
 /// The browser's object with our ears on it.
 struct Socket {
     inner: WebSocket,
-    _ears: (Closure<dyn FnMut()>, Closure<dyn FnMut(MessageEvent)>, Closure<dyn FnMut(CloseEvent)>),
+    _open: Closure<dyn FnMut()>,
+    _message: Closure<dyn FnMut(MessageEvent)>,
+    _close: Closure<dyn FnMut(CloseEvent)>,
 }
 
 impl Drop for Socket {
@@ -67,7 +69,10 @@ impl Line {
             if let Some(shared) = weak.upgrade() {
                 let opened = offered.and_then(|offered| dial(&shared, &options, &offered));
                 if let Err(error) = opened {
-                    shared.over(TransportClose { error: Some(described(&error)), ..TransportClose::default() });
+                    shared.over(&TransportClose {
+                        error: Some(described(&error)),
+                        ..TransportClose::default()
+                    });
                 }
             }
         });
@@ -106,7 +111,7 @@ impl Shared {
         }
     }
 
-    fn over(&self, how: TransportClose) {
+    fn over(&self, how: &TransportClose) {
         self.heard(|listener| listener.closed(self.number, how));
     }
 }
@@ -114,7 +119,10 @@ impl Shared {
 /// The codec, and whatever proves who we are: a WebSocket of a browser has no headers to put it in.
 async fn offers(options: &Options) -> Result<Array, JsValue> {
     let offered = Array::of1(&options.codec.subprotocol().into());
-    for (name, secret) in [("csrf", &options.credentials.csrf), ("bearer", &options.credentials.bearer)] {
+    for (name, secret) in [
+        ("csrf", &options.credentials.csrf),
+        ("bearer", &options.credentials.bearer),
+    ] {
         if let Some(secret) = current(secret).await? {
             offered.push(&format!("{name}.{}", URL_SAFE_NO_PAD.encode(secret)).into());
         }
@@ -136,7 +144,10 @@ pub(crate) async fn current(secret: &JsValue) -> Result<Option<String>, JsValue>
 
 fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(), JsValue> {
     let global = member(&js_sys::global(), "WebSocket");
-    let constructor = options.web_socket.as_ref().or_else(|| global.dyn_ref::<Function>());
+    let constructor = options
+        .web_socket
+        .as_ref()
+        .or_else(|| global.dyn_ref::<Function>());
     let constructor = constructor.ok_or_else(|| JsValue::from("there is no WebSocket here"))?;
     let arguments = Array::of2(&options.address.ws.as_str().into(), offered);
     let socket: WebSocket = Reflect::construct(constructor, &arguments)?.unchecked_into();
@@ -163,7 +174,12 @@ fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(
     socket.set_onopen(Some(open.as_ref().unchecked_ref()));
     socket.set_onmessage(Some(message.as_ref().unchecked_ref()));
     socket.set_onclose(Some(close.as_ref().unchecked_ref()));
-    *shared.socket.borrow_mut() = Some(Socket { inner: socket, _ears: (open, message, close) });
+    *shared.socket.borrow_mut() = Some(Socket {
+        inner: socket,
+        _open: open,
+        _message: message,
+        _close: close,
+    });
     Ok(())
 }
 
@@ -176,14 +192,18 @@ fn closed(weak: &Weak<Shared>, options: &Rc<Options>, close: &CloseEvent) {
         ..TransportClose::default()
     };
     if shared.was_open.get() {
-        shared.over(how);
+        shared.over(&how);
         return;
     }
     let (weak, options) = (Weak::clone(weak), Rc::clone(options));
     spawn_local(async move {
         let refused = refusal::ask(&options).await;
         if let Some(shared) = weak.upgrade() {
-            shared.over(TransportClose { refused, error: Some("the connection was not accepted".to_owned()), ..how });
+            shared.over(&TransportClose {
+                refused,
+                error: Some("the connection was not accepted".to_owned()),
+                ..how
+            });
         }
     });
 }
@@ -192,11 +212,14 @@ fn bytes(data: &JsValue) -> Option<Bytes> {
     if let Some(text) = data.dyn_ref::<JsString>() {
         return Some(Bytes::from(String::from(text)));
     }
-    data.is_instance_of::<ArrayBuffer>().then(|| Bytes::from(Uint8Array::new(data).to_vec()))
+    data.is_instance_of::<ArrayBuffer>()
+        .then(|| Bytes::from(Uint8Array::new(data).to_vec()))
 }
 
 /// What a thrown value says.
 fn described(error: &JsValue) -> String {
-    let message = member(error, "message").as_string().or_else(|| error.as_string());
+    let message = member(error, "message")
+        .as_string()
+        .or_else(|| error.as_string());
     message.unwrap_or_else(|| "the connection could not be opened".to_owned())
 }
