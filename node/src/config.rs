@@ -9,8 +9,10 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use parse::{CookieKey, Parse};
+use parse::Parse;
 pub use sources::{ConfigError, Sources};
+
+use crate::identity::cookie::CookieKey;
 
 /// What the outside sees of one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +102,9 @@ settings! {
     nats_url: Option<String> = "";
     /// 1–40 of `a–z 0–9 -`; unset = random at every start. Two live nodes must never share one.
     node_id: Option<String> = "";
-    /// First token of every subject: one per environment on a shared NATS.
+    /// What every subject begins with: one per environment on a shared NATS.
     prefix: String = "tengen";
-    /// Seals the session cookie: at least 64 bytes as base64, the same on all nodes. Needed with `nats_url`; on the embedded bus a random one is made, with a warning.
+    /// Seals the session cookie: at least 32 characters, the same on all nodes, for instance from `openssl rand -base64 48`. Needed with `nats_url`; on the embedded bus a random one is made, with a warning.
     cookie_key: Option<CookieKey> = ""; secret;
     /// The one path of the channel socket.
     path: String = "/chsk";
@@ -127,7 +129,7 @@ settings! {
     /// An event handler that runs longer is given up: counted, and the session's next item starts.
     handler_timeout: Duration = "30s" in "10ms"..="1h";
     /// A request without a deadline of its own gets this one.
-    request_timeout: Duration = "10s" in "10ms"..="1h";
+    request_timeout: Duration = "30s" in "10ms"..="1h";
     /// A publish that NATS has not taken by then fails with bus-down.
     publish_timeout: Duration = "2s" in "10ms"..="60s";
     /// Connections that may be in their HTTP handshake at once; the rest wait in the kernel.
@@ -193,7 +195,7 @@ impl Config {
             return wrong(
                 "prefix",
                 &config.prefix,
-                "one subject token: 1 to 64 of A-Z a-z 0-9 _ -",
+                "tokens of A-Z a-z 0-9 _ - joined by dots, at most 64 bytes",
             );
         }
         if !config.path.starts_with('/')

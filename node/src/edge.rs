@@ -65,4 +65,9 @@ impl Edge {
     pub(crate) fn sweep(&self, now: Millis) {
         self.waiting.sweep(now);
     }
+
+    /// Has every connection without a session look at `shutdown`; those with one are ended by the hub.
+    pub(crate) fn dismiss(&self) {
+        self.waiting.wake_all();
+    }
 }

@@ -1,7 +1,26 @@
 //! Tengen's edge: mounts a channel socket on an axum router, holds its clients, and joins them to the cluster.
+//!
+//! The life of a connection, in reading order:
+//!
+//! 1. [`server`](crate::Node) makes every part and joins them; [`config`] is where its settings come from.
+//! 2. `edge::accept` takes the TCP connection and serves the router over HTTP/1.1.
+//! 3. `edge::upgrade` answers `GET /chsk`: subprotocol, `identity` (who is it?), handshake data, 101.
+//! 4. `edge::connection` is then the one task of the connection: `edge::decoder` reads, `edge::writer` writes.
+//! 5. Its hello finds or begins a session in `hub`, once `interest` is confirmed: what is pushed now is heard.
+//! 6. The client's items wait in the session's inbox until `handlers::dispatch` runs them one after another:
+//!    `handlers::registry` finds the handler, `handlers::extract` its arguments, `handlers::reply` the way back.
+//! 7. What no handler takes goes to a service over the bus: `handlers::service`.
+//! 8. A push begins at [`Handle`] or anywhere on the bus; `ingest` takes it from the one push subscription,
+//! 9. checks it, finds the user's sessions in `hub`, encodes it once per codec and puts it in their queues;
+//! 10. each touched connection is woken once and writes what waits, many frames a syscall.
+//! 11. `hub::sweep` asks each session once a second what time has made due: pings, acks, silence, the end.
+//! 12. `kick` and `edge`'s close end it; [`Node::shutdown`] ends them all. `admin` watches from outside.
 
+mod admin;
+pub mod assets;
 #[doc(hidden)]
 pub mod bench;
+mod builder;
 pub mod config;
 pub(crate) mod edge;
 pub(crate) mod handle;
@@ -13,8 +32,12 @@ pub(crate) mod interest;
 pub(crate) mod kick;
 pub(crate) mod metrics;
 pub(crate) mod push;
+mod server;
+mod shared;
 pub(crate) mod spine;
+mod telemetry;
 
+pub use builder::{BuildError, NodeBuilder};
 pub use handle::{Handle, SendTo};
 pub use handlers::connected::Transport;
 pub use handlers::event::Event;
@@ -26,3 +49,5 @@ pub use identity::refused::Refused;
 pub use identity::session_map::SessionMap;
 pub use identity::{Identity, NewVisitors};
 pub use push::PushError;
+pub use server::Node;
+pub use telemetry::Telemetry;

@@ -1,12 +1,10 @@
 //! How the text of a setting becomes its value, and back.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-
 use super::{Bytes, Count, LogFormat};
+use crate::identity::cookie::CookieKey;
 
 /// A kind of setting.
 pub(super) trait Parse: Sized {
@@ -209,33 +207,11 @@ impl Parse for LogFormat {
     }
 }
 
-/// The secret that seals session cookies; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct CookieKey(Vec<u8>);
-
-impl CookieKey {
-    /// At least 64 bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CookieKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CookieKey(…)")
-    }
-}
-
 impl Parse for CookieKey {
-    const KIND: &'static str = "BASE64 of at least 64 bytes";
+    const KIND: &'static str = "SECRET of at least 32 characters";
 
     fn parse(text: &str) -> Option<Self> {
-        let standard = base64::engine::general_purpose::STANDARD;
-        let bytes = standard
-            .decode(text.trim())
-            .or_else(|_| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text.trim()))
-            .ok()?;
-        (bytes.len() >= 64).then_some(CookieKey(bytes))
+        CookieKey::from_secret(text.trim().as_bytes()).ok()
     }
 
     fn text(&self) -> String {

@@ -39,7 +39,7 @@ pub enum ConfigError {
     },
     /// Nodes of a cluster must open each other's cookies.
     #[error(
-        "cookie_key is not set, but nats_url is: nodes of one cluster need the same key (TENGEN_COOKIE_KEY, 64 bytes as base64: `openssl rand -base64 64 | tr -d '\\n'`)"
+        "cookie_key is not set, but nats_url is: nodes of one cluster need the same key (TENGEN_COOKIE_KEY, for instance from `openssl rand -base64 48`)"
     )]
     CookieKeyMissing,
 }

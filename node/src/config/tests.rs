@@ -82,8 +82,8 @@ fn a_wrong_value_names_key_value_source_and_range() {
         ),
         (
             "TENGEN_PREFIX",
-            "a.b",
-            ["prefix", "a.b", "TENGEN_PREFIX", "token"],
+            "a b",
+            ["prefix", "a b", "TENGEN_PREFIX", "token"],
         ),
         (
             "TENGEN_PATH",
@@ -110,8 +110,8 @@ fn a_secret_is_never_shown() {
         error.contains("cookie_key") && !error.contains("c2VjcmV0"),
         "{error}"
     );
-    let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [7; 64]);
-    let config = load(&[("TENGEN_COOKIE_KEY", &key)], &[]).unwrap();
+    let key = "correct horse battery staple correct horse";
+    let config = load(&[("TENGEN_COOKIE_KEY", key)], &[]).unwrap();
     let shown = format!("{config:?} {:?}", config.lines());
     assert!(!shown.contains(&key[..20]), "{shown}");
 }
@@ -120,10 +120,14 @@ fn a_secret_is_never_shown() {
 fn a_secret_may_stand_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
-    let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, [7; 64]);
+    let key = "correct horse battery staple correct horse";
     std::fs::write(&file, format!("{key}\n")).unwrap();
     let config = load(&[("TENGEN_COOKIE_KEY_FILE", file.to_str().unwrap())], &[]).unwrap();
-    assert_eq!(config.cookie_key.unwrap().bytes(), [7; 64]);
+    let expected = crate::identity::cookie::CookieKey::from_secret(key.as_bytes()).unwrap();
+    assert_eq!(
+        config.cookie_key.unwrap().fingerprint(),
+        expected.fingerprint()
+    );
 }
 
 #[test]
@@ -164,4 +168,47 @@ fn the_schema_lists_every_key() {
             key.name
         );
     }
+}
+
+/// `UPDATE=1 cargo test -p tengen-node readme` writes the table anew.
+#[test]
+fn the_readme_lists_every_setting() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once("<!-- settings -->\n").unwrap();
+    let (_, after) = rest.split_once("<!-- end of settings -->").unwrap();
+
+    let mut table =
+        String::from("| variable, flag | default | range | what |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let file = if key.secret {
+            format!(", `{}_FILE`", key.variable())
+        } else {
+            String::new()
+        };
+        table += &format!(
+            "| `{}`{file}, `--{}` | {} | {} | {} |\n",
+            key.variable(),
+            key.flag(),
+            if key.default.is_empty() {
+                "none".to_owned()
+            } else {
+                format!("`{}`", key.default)
+            },
+            if key.range.is_empty() {
+                key.kind.replace('|', " or ")
+            } else {
+                key.range.to_owned()
+            },
+            key.doc.trim().replace('\n', " "),
+        );
+    }
+    let expected = format!("{before}<!-- settings -->\n{table}<!-- end of settings -->{after}");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, &expected).unwrap();
+    }
+    assert!(
+        readme == expected || std::env::var_os("UPDATE").is_some(),
+        "run it with UPDATE=1"
+    );
 }

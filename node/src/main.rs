@@ -1,0 +1,195 @@
+//! The binary `tengen-node`: settings in, a node out, and an orderly end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use tengen_node::config::{self, Config, ConfigError, KEYS};
+use tengen_node::{Node, Telemetry, assets};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// EX_USAGE of sysexits.h: the command line, environment or file is wrong.
+const USAGE: u8 = 64;
+
+/// How long clients get to be closed in order before the process ends anyway.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+fn command() -> Command {
+    let mut run = Command::new("tengen-node")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("An edge node of a Tengen cluster")
+        .after_help("Settings also come from TENGEN_* variables and from the TOML file given by --config or TENGEN_CONFIG; flags win.")
+        .arg(Arg::new("config").long("config").value_name("FILE").help("TOML file with the same keys").global(true))
+        .subcommand(
+            Command::new("config")
+                .about("Look at the settings without starting")
+                .subcommand_required(true)
+                .subcommand(Command::new("check").about("Exit 0 if a node would start with them, 64 and say why if not"))
+                .subcommand(Command::new("print").about("Print every setting as TOML, secrets left out"))
+                .subcommand(Command::new("schema").about("Print the JSON Schema of the TOML file")),
+        );
+    for key in KEYS {
+        let mut help = key.doc.trim().replace('\n', " ");
+        if !key.range.is_empty() {
+            help += &format!(" ({})", key.range);
+        }
+        help += &format!(" [env: {}]", key.variable());
+        if !key.default.is_empty() {
+            help += &format!(" [default: {}]", key.default);
+        }
+        let mut arg = Arg::new(key.name).long(key.flag()).help(help).global(true);
+        arg = if key.kind == "true|false" {
+            arg.num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(BoolishValueParser::new())
+        } else {
+            arg.value_name(key.kind).action(ArgAction::Set)
+        };
+        run = run.arg(arg);
+    }
+    run
+}
+
+fn load(matches: &ArgMatches) -> Result<(Config, config::Sources), ConfigError> {
+    let mut sources = config::Sources::default();
+    let file = matches
+        .get_one::<String>("config")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("TENGEN_CONFIG").map(PathBuf::from));
+    if let Some(file) = file {
+        sources.add_file(&file)?;
+    }
+    sources.add_environment(std::env::vars())?;
+    sources.add_flags(KEYS.iter().filter_map(|key| {
+        let text = if key.kind == "true|false" {
+            matches.get_one::<bool>(key.name).map(bool::to_string)
+        } else {
+            matches.get_one::<String>(key.name).cloned()
+        };
+        text.map(|text| (key.name.to_owned(), text))
+    }))?;
+    Ok((Config::load(&sources)?, sources))
+}
+
+fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Nothing to do about a closed stdout here.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    // The deepest subcommand holds the global arguments that stand after it.
+    let mut deepest = &matches;
+    while let Some((_, deeper)) = deepest.subcommand() {
+        deepest = deeper;
+    }
+    let (config, sources) = match load(deepest) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            eprintln!("tengen-node: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match matches
+        .subcommand()
+        .and_then(|(_, config)| config.subcommand_name())
+    {
+        Some("check") => return ExitCode::SUCCESS,
+        Some("print") => {
+            print_settings(&config);
+            return ExitCode::SUCCESS;
+        }
+        Some("schema") => {
+            println!("{:#}", config::schema());
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let telemetry = match Telemetry::install(&config) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("tengen-node: log: {error:#}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    for variable in &sources.unknown_variables {
+        tracing::warn!(variable, "no setting of this name");
+    }
+    let outcome = run(config);
+    telemetry.shutdown();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tengen-node: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_settings(config: &Config) {
+    for (key, text) in config.lines() {
+        if text.is_empty() || key.secret {
+            println!("# {} = {text}", key.name);
+        } else if key.kind == "true|false" {
+            println!("{} = {text}", key.name);
+        } else {
+            println!("{} = {text:?}", key.name);
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let listener = bind("listen", config.listen).await?;
+    let admin = bind("admin_listen", config.admin_listen).await?;
+    let (address, admin_address) = (listener.local_addr()?, admin.local_addr()?);
+    let node = Node::builder().config(config).build().await?;
+    let app = node.router().merge(assets::client_routes());
+    tracing::info!(node = %node.id(), %address, %admin_address, bus = node.bus_name(), "listening");
+    // For whoever started us with port 0: the one line on standard output.
+    println!("listening public={address} admin={admin_address}");
+    let public = tokio::spawn(node.serve(listener, app));
+    let admin = tokio::spawn(node.serve_admin(admin));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(node = %node.id(), "stopping");
+    tokio::select! {
+        () = node.shutdown() => {}
+        () = tokio::time::sleep(FAREWELL) => tracing::warn!("some connections did not end in time"),
+        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
+    }
+    public.abort();
+    admin.abort();
+    Ok(())
+}
+
+async fn bind(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{key} = {address}"))
+}

@@ -1,0 +1,307 @@
+//! The composition root: every part of a node is made, joined and ended here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::Router;
+use tengen_bus::Bus;
+use tengen_protocol::subject::Subjects;
+use tengen_protocol::{CloseCode, Limits, Millis, NodeId};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin};
+use crate::builder::{BuildError, NodeBuilder};
+use crate::config::Config;
+use crate::edge::accept::{self, AcceptLimits};
+use crate::edge::waiting::Waiting;
+use crate::edge::{self, Edge};
+use crate::handle::Handle;
+use crate::handlers::dispatch::Dispatcher;
+use crate::handlers::event::Place;
+use crate::handlers::registry::Registry;
+use crate::handlers::service::Services;
+use crate::hub::HubConfig;
+use crate::identity::Identity;
+use crate::interest::EveryNode;
+use crate::metrics::Metrics;
+use crate::push::Pusher;
+use crate::shared::Shared;
+use crate::spine::{Spine, SpineConfig};
+use crate::telemetry::MetricsPage;
+
+/// A running node: one process's part of the cluster.
+///
+/// Dropping it stops its tasks without a farewell; [`Node::shutdown`] is the orderly end.
+pub struct Node {
+    shared: Arc<Shared>,
+    edge: Arc<Edge>,
+    pusher: Arc<Pusher>,
+    identity: Identity,
+    admin: Arc<Admin>,
+    metrics: Arc<Metrics>,
+    config: Config,
+    bus_name: &'static str,
+}
+
+impl Node {
+    /// Begins a node with the default settings on a bus of its own.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tengen_node::{Answer, Node, Payload};
+    ///
+    /// let node = Node::builder()
+    ///     .on("chat/echo", async |Payload(text): Payload<String>| Answer(text))
+    ///     .build()
+    ///     .await?;
+    /// let app = node.router().route("/", axum::routing::get(|| async { "hello" }));
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// node.serve(listener, app).await;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::new()
+    }
+
+    pub(crate) async fn start(
+        config: Config,
+        node: NodeId,
+        bus: Bus,
+        bus_name: &'static str,
+        registry: Registry,
+        identity: Identity,
+        service_headers: Vec<String>,
+    ) -> Result<Node, BuildError> {
+        let subjects = Subjects::new(&config.prefix).map_err(|refusal| BuildError::Setting {
+            key: "prefix",
+            why: refusal.to_string(),
+        })?;
+        let metrics = Arc::new(Metrics::default());
+        let page = MetricsPage::new(&metrics, node.as_str())
+            .map_err(|error| BuildError::Metrics(error.to_string()))?;
+        let limits = Limits {
+            max_bytes: config.max_bytes.0,
+            ..Limits::default()
+        };
+
+        let (tasks, closing, stop) = (
+            TaskTracker::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let waiting = Arc::new(Waiting::default());
+        let swept = Arc::new(AtomicU64::new(0));
+        let beside = {
+            let (waiting, swept) = (Arc::clone(&waiting), Arc::clone(&swept));
+            move |now: Millis| {
+                waiting.sweep(now);
+                swept.store(now.0, Ordering::Relaxed);
+            }
+        };
+        let spine = SpineConfig {
+            hub: hub_config(&config, node.clone(), limits),
+            subjects: subjects.clone(),
+            ingest_queue_bytes: config.ingest_queue_bytes.0,
+            routing: Arc::new(EveryNode),
+        };
+        let Spine {
+            hub,
+            interest,
+            pusher,
+        } = Spine::start(
+            spine,
+            bus.clone(),
+            Arc::clone(&metrics),
+            beside,
+            &tasks,
+            &stop,
+        )
+        .await?;
+        let handle = Handle::new(Arc::clone(&pusher));
+
+        let services = Services::new(
+            bus.clone(),
+            subjects,
+            service_headers,
+            limits,
+            Arc::clone(&metrics),
+        );
+        let dispatcher = Dispatcher::new(
+            registry,
+            Some(services),
+            Arc::new(Place {
+                hub: Arc::clone(&hub),
+                handle: handle.clone(),
+            }),
+            config.handler_timeout,
+            tasks.clone(),
+            stop.clone(),
+        );
+        let edge = Arc::new(Edge {
+            hub: Arc::clone(&hub),
+            identity: identity.clone(),
+            metrics: Arc::clone(&metrics),
+            settings: edge::Settings {
+                hello_timeout: config.hello_timeout,
+                ..edge::Settings::default()
+            },
+            start: Box::new(move |port| dispatcher.start(port)),
+            is_open: {
+                let interest = Arc::clone(&interest);
+                Box::new(move || interest.status().is_open())
+            },
+            tracker: tasks.clone(),
+            shutdown: closing.clone(),
+            waiting,
+        });
+        let shared = Arc::new(Shared {
+            node,
+            hub,
+            handle,
+            bus,
+            interest,
+            max_bytes: limits.max_bytes,
+            tasks,
+            closing,
+            stop,
+            swept,
+        });
+        let admin = Arc::new(Admin {
+            shared: Arc::clone(&shared),
+            page,
+            limits,
+        });
+        Ok(Node {
+            shared,
+            edge,
+            pusher,
+            identity,
+            admin,
+            metrics,
+            config,
+            bus_name,
+        })
+    }
+
+    /// This node's name in the cluster.
+    pub fn id(&self) -> &NodeId {
+        &self.shared.node
+    }
+
+    /// Which bus it joined: `embedded`, `nats` or `given`.
+    pub fn bus_name(&self) -> &'static str {
+        self.bus_name
+    }
+
+    /// The settings it runs with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Pushes, kicks: what the application does with the cluster.
+    pub fn handle(&self) -> Handle {
+        self.shared.handle.clone()
+    }
+
+    /// Who a request is; logs users in and out.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The channel socket at its path (`/chsk`), to be served alone, merged or nested, by
+    /// [`Node::serve`] or by `axum::serve`.
+    pub fn router(&self) -> Router {
+        edge::upgrade::routes(Arc::clone(&self.edge), &self.config.path)
+    }
+
+    /// The routes of the admin port; never on a public one.
+    pub fn admin_router(&self) -> Router {
+        admin::routes(Arc::clone(&self.admin))
+    }
+
+    /// Whether a balancer should send clients here. Makes a round trip through the bus.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.shared.ready().await
+    }
+
+    /// Serves `router` on our own accept loop until [`Node::shutdown`]. A parked connection costs
+    /// it a third of what it costs `axum::serve`.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        router: Router,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let limits = AcceptLimits {
+            max_handshakes: self.config.max_handshakes.0,
+            ..AcceptLimits::default()
+        };
+        let (tasks, closing) = (self.shared.tasks.clone(), self.shared.closing.clone());
+        accept::serve(
+            listener,
+            router,
+            limits,
+            Arc::clone(&self.metrics),
+            tasks,
+            closing,
+        )
+    }
+
+    /// Serves the admin routes until the node has stopped.
+    pub fn serve_admin(&self, listener: TcpListener) -> impl Future<Output = ()> + Send + use<> {
+        let (tasks, stop) = (self.shared.tasks.clone(), self.shared.stop.clone());
+        let limits = AcceptLimits::default();
+        accept::serve(
+            listener,
+            self.admin_router(),
+            limits,
+            Arc::clone(&self.metrics),
+            tasks,
+            stop,
+        )
+    }
+
+    /// Ends the node in order: not ready, no newcomers, every connection told to come back
+    /// elsewhere (bye 4003), what was pushed handed to the bus, every task ended.
+    ///
+    /// # Cancel safety
+    /// Dropped half way the rest ends without a farewell when the node is dropped.
+    pub async fn shutdown(&self) {
+        self.shared.interest.drain();
+        self.shared.closing.cancel();
+        self.edge.dismiss();
+        self.shared
+            .hub
+            .end_all(CloseCode::RESTARTING, "node is stopping");
+        self.pusher.close().await;
+        self.shared.tasks.close();
+        self.shared.stop.cancel();
+        self.shared.tasks.wait().await;
+        self.shared.bus.drain().await;
+        self.admin.page.shutdown();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.shared.closing.cancel();
+        self.shared.stop.cancel();
+    }
+}
+
+fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
+    let mut options = HubConfig::new(node);
+    options.bounds.limits = limits;
+    options.bounds.max_queue_bytes = config.max_queue_bytes.0;
+    options.max_sessions = config.max_sessions.0;
+    options.node_queue_bytes = config.node_queue_bytes.0;
+    options.session_ttl = config.session_ttl;
+    options.bounds.ping_ms = u64::try_from(config.ping.as_millis()).unwrap_or(u64::MAX);
+    options.bounds.default_timeout_ms =
+        u64::try_from(config.request_timeout.as_millis()).unwrap_or(u64::MAX);
+    options
+}
