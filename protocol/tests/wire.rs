@@ -4,5 +4,7 @@
 mod frames;
 #[path = "wire/golden.rs"]
 mod golden;
+#[path = "wire/specification.rs"]
+mod specification;
 #[path = "wire/values.rs"]
 mod values;
