@@ -6,6 +6,7 @@ mod clock;
 mod connection;
 mod greeting;
 mod inbound;
+mod loss;
 mod options;
 mod outbox;
 mod random;

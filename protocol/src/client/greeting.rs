@@ -12,7 +12,7 @@ use crate::millis::Millis;
 use crate::value::Value;
 
 impl Session {
-    pub(super) fn greeted(&mut self, hello: ServerHello, now: Millis) {
+    pub(super) fn greeted(&mut self, hello: &ServerHello, now: Millis) {
         let same_user = self.uid.as_ref().is_none_or(|uid| *uid == hello.uid);
         let goes_on = hello.resumed && self.session.as_ref() == Some(&hello.session);
         if hello.resumed && !(goes_on && same_user) {
@@ -38,7 +38,7 @@ impl Session {
             max_bytes: usize::try_from(hello.max_bytes).unwrap_or(usize::MAX),
         };
         self.leave_quietly();
-        self.tell_open(&hello);
+        self.tell_open(hello);
         self.flush(now);
     }
 

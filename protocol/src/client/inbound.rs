@@ -35,7 +35,7 @@ impl Session {
             ServerFrame::decode(self.options.codec, frame, &limits),
             max_bytes,
         ) {
-            (Ok(ServerFrame::Hello(hello)), None) => self.greeted(hello, now),
+            (Ok(ServerFrame::Hello(hello)), None) => self.greeted(&hello, now),
             (Ok(ServerFrame::Ping { ahead }), _) => {
                 if let Some(ahead) = ahead {
                     self.be_patient(ahead, now);

@@ -45,11 +45,9 @@ impl Session {
         let token = self.new_token();
         let timeout = options.timeout_ms.filter(|timeout| *timeout > 0);
         let deadline = timeout.map(|timeout| now.plus(timeout.min(MAX_TIMEOUT_MS)));
-        let frame = ClientFrame::Event {
-            id: id.clone(),
-            data,
-        };
-        match self.admit(&id, &frame, options) {
+        let reserved = id.is_reserved();
+        let frame = ClientFrame::Event { id, data };
+        match self.admit(reserved, &frame, options) {
             Ok(frame) => {
                 if let Some(deadline) = deadline {
                     self.deadlines.insert((deadline, token), None);
@@ -84,7 +82,7 @@ impl Session {
             data: data.clone(),
             timeout_ms,
         };
-        match self.admit(&id, &frame, options) {
+        match self.admit(id.is_reserved(), &frame, options) {
             Ok(frame) => {
                 self.deadlines.insert((deadline, token), Some(request));
                 self.pending.insert(
@@ -114,11 +112,11 @@ impl Session {
     /// Decides whether an item may stand in line, and encodes it.
     fn admit(
         &self,
-        id: &EventId,
+        reserved: bool,
         frame: &ClientFrame,
         options: SendOptions,
     ) -> Result<Bytes, Failure> {
-        if id.is_reserved() {
+        if reserved {
             return Err(Failure::refused(
                 ErrorCode::RESERVED,
                 "ids that begin with chsk/ are reserved",

@@ -114,11 +114,13 @@ impl<C> Session<C> {
     }
 
     /// Ends the session without a word, for a driver whose connection is gone anyway.
+    ///
+    /// Items that were counted still come out of [`Session::next_item`]: their sender has been
+    /// told, or will find, that they arrived.
     pub fn end(&mut self) {
         self.over = true;
         self.out.clear();
         self.control = Vec::new();
-        self.inbox.clear();
         self.outstanding.clear();
     }
 

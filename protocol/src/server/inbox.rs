@@ -76,11 +76,6 @@ impl<C> Inbox<C> {
         self.running == 0 && !self.waiting.is_empty()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.waiting = VecDeque::new();
-        self.bytes = 0;
-    }
-
     fn take(&mut self) -> Option<Item<C>> {
         if self.running != 0 {
             return None;

@@ -1,0 +1,64 @@
+//! One connection between the two halves: each direction in order, late, and mortal.
+
+use super::chance::Chance;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use tengen_protocol::server::Link;
+use tengen_protocol::{SessionId, Uid};
+
+pub(crate) struct Wire {
+    /// Whose credentials the connection was opened with.
+    pub(crate) uid: Option<Uid>,
+    pub(crate) home: Option<(SessionId, Link)>,
+    /// Swallows everything; nobody is told.
+    pub(crate) dark: bool,
+    pub(crate) client_done: bool,
+    pub(crate) server_done: bool,
+    /// The server's socket takes nothing until then.
+    pub(crate) blocked_until: u64,
+    /// Frames that the server does not read yet.
+    pub(crate) held: VecDeque<Bytes>,
+    up_at: u64,
+    down_at: u64,
+    latency: u64,
+}
+
+impl Wire {
+    pub(crate) fn new(uid: Option<Uid>, latency: u64) -> Wire {
+        Wire {
+            uid,
+            home: None,
+            dark: false,
+            client_done: false,
+            server_done: false,
+            blocked_until: 0,
+            held: VecDeque::new(),
+            up_at: 0,
+            down_at: 0,
+            latency,
+        }
+    }
+
+    /// When something sent up now arrives: late, but never before what was sent earlier.
+    pub(crate) fn up(&mut self, now: u64, chance: &mut Chance) -> u64 {
+        self.up_at = self.up_at.max(now + chance.between(0, self.latency));
+        self.up_at
+    }
+
+    pub(crate) fn down(&mut self, now: u64, chance: &mut Chance) -> u64 {
+        self.down_at = self.down_at.max(now + chance.between(0, self.latency));
+        self.down_at
+    }
+}
+
+/// The body of a WebSocket frame as the server writes it (RFC 6455 section 5.2, unmasked).
+pub(crate) fn body(frame: &Bytes) -> Bytes {
+    match frame[1] {
+        126 => frame.slice(4..),
+        127 => frame.slice(10..),
+        length => {
+            assert_eq!(usize::from(length), frame.len() - 2);
+            frame.slice(2..)
+        }
+    }
+}
