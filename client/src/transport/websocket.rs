@@ -87,7 +87,7 @@ impl WebSocket {
         if self.heard.is_none()
             && let Some(goodbye) = self.goodbye.take()
         {
-            if let Poll::Pending = socket.as_mut().poll_ready(context)? {
+            if socket.as_mut().poll_ready(context)?.is_pending() {
                 self.goodbye = Some(goodbye);
                 return Poll::Pending;
             }
@@ -274,7 +274,7 @@ fn message(codec: Codec, frame: Bytes) -> Result<Message, Error> {
 }
 
 /// A close reason fits into 123 bytes (RFC 6455 §5.5); a longer one is cut at a character.
-fn short(reason: &str) -> Utf8Bytes {
+pub(super) fn short(reason: &str) -> Utf8Bytes {
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;

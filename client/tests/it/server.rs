@@ -71,9 +71,13 @@ pub(crate) struct Peer {
 
 impl Server {
     pub(crate) async fn start() -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Server::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    pub(crate) async fn at(address: SocketAddr) -> Server {
+        let listener = TcpListener::bind(address)
             .await
-            .expect("loopback is there");
+            .expect("the address is free");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
