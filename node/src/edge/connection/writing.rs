@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let Phase::Open(open) = &self.phase else {
             return;
         };
-        if open.park_blocked(&self.edge, cx, now) || self.deadline.is_some() {
+        if open.park_blocked(cx) || self.deadline.is_some() {
             return;
         }
         // It has to end, but cannot be told so; the peer gets as long as for a Close.
@@ -110,10 +110,6 @@ impl Open {
             if inner.session.link() != Some(link) {
                 return Found::Superseded;
             }
-            if inner.session.deadline(bounds).is_some_and(|due| due <= now) {
-                // What it decides comes out of `write`.
-                inner.session.tick(now, bounds);
-            }
             let session = &mut inner.session;
             let written =
                 session.write(link, frames, FRAMES_PER_WRITE, BYTES_PER_WRITE, now, bounds);
@@ -128,13 +124,10 @@ impl Open {
     }
 
     /// Asks to be woken by everything but pushes. False = the connection must end.
-    fn park_blocked(&self, edge: &Edge, cx: &mut Context<'_>, now: Millis) -> bool {
-        let (bounds, link) = (edge.hub.bounds(), self.attachment.link);
-        self.attachment.port.with(|inner| {
-            if inner.session.deadline(bounds).is_some_and(|due| due <= now) {
-                inner.session.tick(now, bounds);
-            }
-            inner.park(link, cx.waker(), false) && !inner.session.is_ending()
-        })
+    fn park_blocked(&self, cx: &mut Context<'_>) -> bool {
+        let link = self.attachment.link;
+        self.attachment
+            .port
+            .with(|inner| inner.park(link, cx.waker(), false) && !inner.session.is_ending())
     }
 }
