@@ -1,1 +1,7 @@
-//! The connection over a pipe in virtual time.
+//! The connection between a pipe and a real hub, in virtual time.
+
+mod bad_input;
+mod bounds;
+mod ends;
+mod fixture;
+mod life;
