@@ -4,6 +4,10 @@ pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod decoder;
+#[cfg(test)]
+#[path = "../tests/it/raw.rs"]
+#[allow(unreachable_pub, reason = "the integration tests use the same file")]
+pub(crate) mod raw;
 pub(crate) mod scratch;
 pub(crate) mod upgrade;
 pub(crate) mod waiting;

@@ -1,193 +1,13 @@
 //! The handshake over real sockets, on our own loop, under `axum::serve`, nested and behind layers.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+mod fixture;
 
-use axum::Router;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
-use tengen_protocol::{NodeId, Uid};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tower_http::compression::CompressionLayer;
-use tower_http::cors::CorsLayer;
-use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
+use tengen_protocol::Uid;
 
-use super::routes;
-use crate::edge::accept::{self, AcceptLimits};
-use crate::edge::{Edge, Settings};
-use crate::hub::{Hub, HubConfig};
-use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
+use self::fixture::*;
+use crate::edge::raw::{FIN, Seen, TEXT, frame};
 use crate::identity::refused::Refused;
-use crate::identity::{Identity, NewVisitors};
-use crate::metrics::Metrics;
-
-#[path = "../../../tests/it/raw.rs"]
-mod raw;
-use raw::{FIN, Raw, TEXT, frame};
-
-fn edge_with(identity: impl FnOnce(Identity) -> Identity) -> Arc<Edge> {
-    let metrics = Arc::new(Metrics::default());
-    let cookies = SessionCookies::new(CookieSettings::default(), CookieKey::random());
-    Arc::new(Edge {
-        hub: Hub::new(
-            HubConfig::new(NodeId::try_from("n1").unwrap()),
-            metrics.clone(),
-        ),
-        start: Box::new(|_| ()),
-        is_open: Box::new(|| true),
-        identity: identity(Identity::new(cookies, NewVisitors::Anonymous)),
-        metrics,
-        settings: Settings::default(),
-        tracker: TaskTracker::new(),
-        shutdown: CancellationToken::new(),
-        waiting: Arc::default(),
-    })
-}
-
-fn edge() -> Arc<Edge> {
-    edge_with(|identity| identity)
-}
-
-/// Serves on our own accept loop.
-async fn own_loop(edge: &Arc<Edge>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = routes(edge.clone(), "/chsk");
-    tokio::spawn(accept::serve(
-        listener,
-        router,
-        AcceptLimits::default(),
-        edge.metrics.clone(),
-        edge.tracker.clone(),
-        edge.shutdown.clone(),
-    ));
-    address
-}
-
-/// Serves under `axum::serve`, nested at `/app`, behind the layers that apps usually have.
-async fn hosted(edge: &Arc<Edge>) -> SocketAddr {
-    let app = Router::new()
-        .route("/", axum::routing::get(async || "the app"))
-        .nest("/app", routes(edge.clone(), "/chsk"))
-        .layer(CorsLayer::permissive())
-        .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            Duration::from_secs(5),
-        ))
-        .layer(TraceLayer::new_for_http());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, app).into_future());
-    address
-}
-
-const HANDSHAKE: [(&str, &str); 6] = [
-    ("Host", "x"),
-    ("Connection", "keep-alive, Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Version", "13"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Protocol", "tengen.v1.json"),
-];
-
-struct Answer {
-    status: u16,
-    head: String,
-    /// For a refusal its body, else what came behind the head.
-    rest: Vec<u8>,
-    stream: TcpStream,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        lines
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    }
-
-    fn raw(self) -> Raw<TcpStream> {
-        assert_eq!(self.status, 101, "{}", self.head);
-        Raw::new(self.stream, self.rest)
-    }
-}
-
-/// Sends one request; `behind` goes in the same packet.
-async fn ask(address: SocketAddr, line: &str, headers: &[(&str, &str)], behind: &[u8]) -> Answer {
-    let mut request = format!("{line} HTTP/1.1\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(&[request.as_bytes(), behind].concat())
-        .await
-        .unwrap();
-    let mut received = Vec::new();
-    let end = loop {
-        if let Some(at) = received.windows(4).position(|end| end == b"\r\n\r\n") {
-            break at + 4;
-        }
-        assert_ne!(
-            stream.read_buf(&mut received).await.unwrap(),
-            0,
-            "no answer to {request}"
-        );
-    };
-    let mut rest = received.split_off(end);
-    let head = String::from_utf8(received).unwrap();
-    let status = head[9..12].parse().unwrap();
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: "));
-    let length: usize = length.map_or(0, |length| length.parse().unwrap());
-    while rest.len() < length {
-        assert_ne!(stream.read_buf(&mut rest).await.unwrap(), 0);
-    }
-    Answer {
-        status,
-        head,
-        rest,
-        stream,
-    }
-}
-
-fn without<'a>(name: &str) -> Vec<(&'a str, &'a str)> {
-    HANDSHAKE
-        .into_iter()
-        .filter(|(header, _)| *header != name)
-        .collect()
-}
-
-fn with<'a>(name: &'a str, value: &'a str) -> Vec<(&'a str, &'a str)> {
-    let mut headers = without(name);
-    headers.push((name, value));
-    headers
-}
-
-/// One refusal of ours: status, number, never cached, and a text that says why.
-async fn refused(
-    address: SocketAddr,
-    line: &str,
-    headers: &[(&str, &str)],
-    status: u16,
-    code: &str,
-    says: &str,
-) {
-    let answer = ask(address, line, headers, b"").await;
-    let body = String::from_utf8(answer.rest.clone()).unwrap();
-    assert_eq!(answer.status, status, "{headers:?}: {body}");
-    assert_eq!(answer.header("tengen-error"), Some(code), "{headers:?}");
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert!(body.contains(says), "{body}");
-}
 
 #[tokio::test]
 async fn f96_one_handshake_serves_on_our_loop_and_under_a_host() {
@@ -212,11 +32,8 @@ async fn f96_one_handshake_serves_on_our_loop_and_under_a_host() {
         assert_eq!(client.text().await, "[6]");
         client.hello("c", 1).await;
         client.send_close(1000).await;
-        assert_eq!(
-            client.next().await,
-            raw::Seen::Close(Some(1000), String::new())
-        );
-        assert_eq!(client.next().await, raw::Seen::End);
+        assert_eq!(client.next().await, Seen::Close(Some(1000), String::new()));
+        assert_eq!(client.next().await, Seen::End);
     }
     edge.tracker.close();
     edge.shutdown.cancel();

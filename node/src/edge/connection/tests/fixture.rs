@@ -22,11 +22,10 @@ use crate::hub::touched::Touched;
 use crate::hub::{Hub, HubConfig, sweep};
 use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
 use crate::identity::{Identified, Identity, NewVisitors};
+use crate::interest::EveryNode;
 use crate::metrics::Metrics;
 
-#[path = "../../../../tests/it/raw.rs"]
-mod raw;
-pub(super) use raw::*;
+pub(super) use crate::edge::raw::*;
 
 /// An edge whose handlers answer every request with its own data.
 pub(super) struct Fixture {
@@ -53,7 +52,7 @@ impl Fixture {
         let mut config = HubConfig::new(NodeId::try_from("n1").unwrap());
         adjust(&mut config);
         let metrics = Arc::new(Metrics::default());
-        let hub = Hub::new(config, metrics.clone());
+        let hub = Hub::new(config, metrics.clone(), Arc::new(EveryNode));
         let (is_open, handlers_hang) = (
             Arc::new(AtomicBool::new(true)),
             Arc::new(AtomicBool::new(false)),
