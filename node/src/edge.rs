@@ -16,7 +16,6 @@ pub(crate) mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tengen_protocol::Millis;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -65,9 +64,9 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// Looks after the connections that no session looks after; to be called once a second.
-    pub(crate) fn sweep(&self, now: Millis) {
-        self.waiting.sweep(now);
+    /// Has every connection without a session look at `shutdown`; those with one are ended by the hub.
+    pub(crate) fn dismiss(&self) {
+        self.waiting.wake_all();
     }
 
     /// Has every connection without a session look at `shutdown`; those with one are ended by the hub.

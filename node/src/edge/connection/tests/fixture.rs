@@ -84,7 +84,7 @@ impl Fixture {
         let sweeping = edge.clone();
         tokio::spawn(sweep::run(
             hub,
-            move |now| sweeping.sweep(now),
+            move |now| sweeping.waiting.sweep(now),
             stop.clone(),
         ));
         Fixture {
