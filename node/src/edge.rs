@@ -40,7 +40,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             hello_timeout: Duration::from_secs(5),
-            open_timeout: Duration::from_secs(3),
+            open_timeout: crate::interest::HOLD,
             close_timeout: Duration::from_secs(2),
         }
     }

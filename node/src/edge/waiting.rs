@@ -62,6 +62,7 @@ impl Waiting {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.lock().by_id.len()
     }
