@@ -68,9 +68,4 @@ impl Edge {
     pub(crate) fn dismiss(&self) {
         self.waiting.wake_all();
     }
-
-    /// Has every connection without a session look at `shutdown`; those with one are ended by the hub.
-    pub(crate) fn dismiss(&self) {
-        self.waiting.wake_all();
-    }
 }
