@@ -1,5 +1,7 @@
 //! Decodes RFC 6455 frames from a client: bytes in, complete messages out, no I/O.
 
+#[cfg(test)]
+mod fuzzing;
 mod header;
 #[cfg(test)]
 mod tests;

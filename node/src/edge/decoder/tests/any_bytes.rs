@@ -3,7 +3,23 @@
 use proptest::prelude::*;
 
 use super::super::Decoder;
+use super::super::fuzzing::any_bytes;
 use super::fixture::*;
+
+/// The committed corpus of the fuzz target, through the same body.
+#[test]
+fn f74_the_corpus_of_the_websocket_target_passes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/websocket");
+    let mut seen = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        // Named before it is run, so that a failure says which.
+        println!("{}", path.display());
+        any_bytes(&std::fs::read(path).unwrap());
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen} files");
+}
 
 proptest! {
     /// Whatever comes, however it is cut: no panic, the same verdict, memory within bounds.
