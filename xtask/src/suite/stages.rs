@@ -35,7 +35,8 @@ pub(super) fn all(suite: &mut Suite<'_>) {
         let mut tests = cargo(workspace);
         tests
             .args(["test", "--workspace", "--no-fail-fast"])
-            .env("NATS_SERVER", server);
+            .env("NATS_SERVER", server)
+            .env("WSCAT", tools::npm_tool(workspace, "wscat")?);
         counted(&mut tests, count)
     });
     suite.stage("javascript tests", javascript);

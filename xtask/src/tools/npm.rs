@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 use crate::exec::{in_path, run};
 use crate::workspace::Workspace;
 
-/// binaryen shrinks the wasm, esbuild bundles the test project, typescript checks the typings.
+/// binaryen shrinks the wasm, esbuild bundles the test project, typescript checks the typings,
+/// wscat is the terminal that walks through the protocol's specification.
 const PACKAGES: &[(&str, &str)] = &[
     ("binaryen", "132.0.0"),
     ("esbuild", "0.28.2"),
     ("typescript", "7.0.2"),
+    ("wscat", "6.1.0"),
 ];
 
 /// The executable `name` of one of the packages above.
