@@ -1,0 +1,81 @@
+//! Starts a node of its own for a measurement, and ends it with the measurement.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rand::Rng as _;
+
+use crate::{sockets, target::Target};
+
+/// A node that was started here; dropping it ends it.
+pub(crate) struct NodeProcess {
+    child: Child,
+    pub(crate) target: Target,
+}
+
+impl NodeProcess {
+    /// Starts `binary` with the demo's login, on ports of its own, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It cannot be started, or is not ready within 20 s.
+    pub(crate) async fn start(
+        binary: &Path,
+        nats_url: Option<&str>,
+        prefix: &str,
+    ) -> Result<NodeProcess> {
+        let (address, admin) = (free_address()?, free_address()?);
+        let mut key = [0_u8; 64];
+        rand::rng().fill_bytes(&mut key);
+        let mut command = Command::new(binary);
+        // Settings that happen to stand in our own environment are not this node's.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"TENGEN_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .arg("--demo")
+            .env("TENGEN_LISTEN", address.to_string())
+            .env("TENGEN_ADMIN_LISTEN", admin.to_string())
+            .env("TENGEN_PREFIX", prefix)
+            .env("TENGEN_COOKIE_KEY", STANDARD.encode(key))
+            .env("TENGEN_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
+        if let Some(url) = nats_url {
+            command.env("TENGEN_NATS_URL", url);
+        }
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} cannot be started", binary.display()))?;
+        let target = Target {
+            address,
+            path: "/chsk".to_owned(),
+            admin: Some(admin),
+            pid: Some(child.id()),
+        };
+        let node = NodeProcess { child, target };
+        node.target.ready(Duration::from_secs(20)).await?;
+        Ok(node)
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // An error means that it has ended already, which the measurement has told by then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address nobody listens on at this moment.
+fn free_address() -> Result<SocketAddr> {
+    Ok(sockets::listen(1)?.local_addr()?)
+}

@@ -1,0 +1,187 @@
+//! What a run found: a table for people, JSON for machines, a verdict for the exit code.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+use crate::{floor::Floor, ledger::Verdict, options::Via};
+
+/// Most resident KiB the node may spend on an idle connection.
+pub(crate) const IDLE_KIB: f64 = 3.0;
+/// Least share of the floor for one frame each to many users.
+pub(crate) const THROUGHPUT_SHARE: f64 = 0.85;
+/// Least share of the floor for one user with many clients, where frames can be coalesced.
+pub(crate) const FANOUT_SHARE: f64 = 6.0;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) figure: &'static str,
+    pub(crate) connections: usize,
+    pub(crate) connects_per_second: f64,
+    pub(crate) via: Via,
+    #[serde(flatten)]
+    pub(crate) result: Outcome,
+    pub(crate) ledger: Verdict,
+    /// Gaps, closes and errors that connections were told of, and how often.
+    pub(crate) told: BTreeMap<String, u64>,
+    pub(crate) budget_met: bool,
+    pub(crate) clean: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Outcome {
+    Idle(Idle),
+    Speed(Speed),
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Idle {
+    pub(crate) resident_before_bytes: u64,
+    pub(crate) resident_after_bytes: u64,
+    pub(crate) kib_per_connection: f64,
+    pub(crate) budget_kib: f64,
+    /// Share of one core the node used while everything was idle.
+    pub(crate) idle_cores: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Speed {
+    pub(crate) deliveries: u64,
+    pub(crate) rounds: usize,
+    /// The median round, from the first push handed over to the last item read by its client.
+    pub(crate) per_second: f64,
+    pub(crate) slowest_round_per_second: f64,
+    pub(crate) fastest_round_per_second: f64,
+    pub(crate) floor_per_second: f64,
+    /// Measured right before and right after the rounds.
+    pub(crate) floors: [Floor; 2],
+    pub(crate) share_of_floor: f64,
+    pub(crate) budget_share: f64,
+    /// Processor time of the node for one delivery, where its process is known.
+    pub(crate) node_cpu_micros: Option<f64>,
+}
+
+impl Speed {
+    /// Puts rounds (deliveries and seconds of each) next to the floors measured around them.
+    pub(crate) fn new(
+        rounds: &[(u64, f64)],
+        floors: [Floor; 2],
+        budget_share: f64,
+        node_cpu_seconds: Option<f64>,
+    ) -> Speed {
+        let mut speeds: Vec<f64> = rounds
+            .iter()
+            .map(|(deliveries, seconds)| *deliveries as f64 / seconds)
+            .collect();
+        speeds.sort_by(f64::total_cmp);
+        let at = |index: usize| speeds.get(index).copied().unwrap_or(0.0);
+        let deliveries: u64 = rounds.iter().map(|(deliveries, _)| deliveries).sum();
+        let floor_per_second = floors.iter().map(Floor::per_second).sum::<f64>() / 2.0;
+        let per_second = at(speeds.len() / 2);
+        Speed {
+            deliveries,
+            rounds: rounds.len(),
+            per_second,
+            slowest_round_per_second: at(0),
+            fastest_round_per_second: at(speeds.len().saturating_sub(1)),
+            floor_per_second,
+            floors,
+            share_of_floor: per_second / floor_per_second,
+            budget_share,
+            node_cpu_micros: node_cpu_seconds.map(|seconds| seconds * 1e6 / deliveries as f64),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<28} {value}");
+        row("figure", self.figure.to_owned())?;
+        row("connections", self.connections.to_string())?;
+        row("connects/s", format!("{:.0}", self.connects_per_second))?;
+        row("pushed via", format!("{:?}", self.via).to_lowercase())?;
+        match &self.result {
+            Outcome::Idle(idle) => {
+                row(
+                    "resident before",
+                    format!("{:.1} MiB", mebibytes(idle.resident_before_bytes)),
+                )?;
+                row(
+                    "resident after",
+                    format!("{:.1} MiB", mebibytes(idle.resident_after_bytes)),
+                )?;
+                row(
+                    "per connection",
+                    format!(
+                        "{:.2} KiB (budget {:.2})",
+                        idle.kib_per_connection, idle.budget_kib
+                    ),
+                )?;
+                row(
+                    "idle node",
+                    format!("{:.1} % of one core", idle.idle_cores * 100.0),
+                )?;
+            }
+            Outcome::Speed(speed) => {
+                row(
+                    "deliveries",
+                    format!("{} in {} rounds", speed.deliveries, speed.rounds),
+                )?;
+                row(
+                    "deliveries/s",
+                    format!(
+                        "{:.0} (median round; {:.0} to {:.0})",
+                        speed.per_second,
+                        speed.slowest_round_per_second,
+                        speed.fastest_round_per_second
+                    ),
+                )?;
+                row(
+                    "floor, write(2)/s",
+                    format!(
+                        "{:.0} (before {:.0}, after {:.0})",
+                        speed.floor_per_second,
+                        speed.floors[0].per_second(),
+                        speed.floors[1].per_second()
+                    ),
+                )?;
+                row(
+                    "share of the floor",
+                    format!(
+                        "{:.2} (budget {:.2})",
+                        speed.share_of_floor, speed.budget_share
+                    ),
+                )?;
+                if let Some(micros) = speed.node_cpu_micros {
+                    row("node cpu per delivery", format!("{micros:.2} µs"))?;
+                }
+            }
+        }
+        let ledger = self.ledger;
+        row(
+            "ledger",
+            format!(
+                "{} in order, {} lost, {} repeated, {} reordered",
+                ledger.in_order, ledger.lost, ledger.repeated, ledger.reordered
+            ),
+        )?;
+        for (text, count) in &self.told {
+            row("told", format!("{count} × {text}"))?;
+        }
+        let budget = if self.budget_met {
+            "budget met"
+        } else {
+            "BUDGET MISSED"
+        };
+        let clean = if self.clean { "clean" } else { "NOT CLEAN" };
+        row("verdict", format!("{clean}, {budget}"))
+    }
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests;

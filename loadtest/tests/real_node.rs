@@ -1,0 +1,115 @@
+//! The built load test against the built node, small: every figure, every way to push, and refusals.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// The node that `cargo xtask test` names, else the one built beside this load test.
+fn node() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_tengen-loadtest")).with_file_name("tengen-node");
+    let node = std::env::var_os("TENGEN_NODE_BIN").map_or(beside, PathBuf::from);
+    assert!(
+        node.is_file(),
+        "no node at {}: cargo build -p tengen-node, or set TENGEN_NODE_BIN",
+        node.display()
+    );
+    node
+}
+
+/// Runs the load test off the runtime: it blocks.
+async fn loadtest(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tengen-loadtest"));
+    command.arg("--json").args(arguments);
+    let running = tokio::task::spawn_blocking(move || command.output());
+    running
+        .await
+        .expect("the wait does not panic")
+        .expect("the binary was built")
+}
+
+/// Runs a figure that must be clean, and returns its report.
+async fn figure(arguments: &[&str]) -> Value {
+    let node = node();
+    let node = node.to_str().expect("a path in UTF-8");
+    let output = loadtest(&[&["--node-binary", node], arguments].concat()).await;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {:?} {told}",
+        output.status
+    );
+    serde_json::from_slice(&output.stdout).expect("the report is JSON")
+}
+
+fn number(report: &Value, pointer: &str) -> f64 {
+    report
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("{pointer} of {report}"))
+}
+
+#[tokio::test]
+async fn idle_measures_connections_that_all_live() {
+    for clients in [
+        &["--codec", "cbor"][..],
+        &["--full-clients", "--codec", "json"],
+    ] {
+        let report =
+            figure(&[&["idle", "--connections", "100", "--anonymous"], clients].concat()).await;
+        assert_eq!(report["ledger"]["in_order"], 100, "{report}");
+        let kib = number(&report, "/kib_per_connection");
+        // With so few connections a page here or there counts; a connection of hundreds of KiB
+        // would show all the same.
+        assert!((0.0..60.0).contains(&kib), "{kib} KiB");
+    }
+}
+
+#[tokio::test]
+async fn targets_outside_this_machine_are_refused_before_anything_is_sent() {
+    for arguments in [
+        &["--url", "ws://192.0.2.1:80/chsk", "idle"][..],
+        &[
+            "--url",
+            "ws://10.0.0.1/chsk",
+            "--admin",
+            "127.0.0.1:1",
+            "throughput",
+        ],
+        &[
+            "--url",
+            "ws://127.0.0.1:1/chsk",
+            "--admin",
+            "192.0.2.1:9090",
+            "fanout",
+        ],
+        &[
+            "--url",
+            "ws://127.0.0.1:1/chsk",
+            "--nats-url",
+            "nats://192.0.2.1:4222",
+            "fanout",
+        ],
+    ] {
+        let output = loadtest(arguments).await;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains("127.0.0.0/8"), "{arguments:?}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn counts_beyond_the_bounds_are_refused() {
+    for arguments in [
+        &["idle", "--connections", "0"][..],
+        &["idle", "--connections", "100000"],
+        &["fanout", "--pushes", "1000000000"],
+        &["throughput", "--rounds", "1000000000"],
+        &["--item-bytes", "3", "throughput"],
+    ] {
+        let output = loadtest(arguments).await;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
