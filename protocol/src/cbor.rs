@@ -58,39 +58,42 @@ impl Head {
 pub(crate) fn head(bytes: &[u8], at: usize) -> Result<Head, Flaw> {
     let initial = *bytes.get(at).ok_or(Flaw::truncated(at))?;
     let (major, info) = (initial >> 5, initial & 0x1f);
-    let width = match info {
-        0..=23 => {
-            return Ok(Head {
-                major,
-                info,
-                argument: Some(u64::from(info)),
-                end: at + 1,
-            });
-        }
-        24 => 1,
-        25 => 2,
-        26 => 4,
-        27 => 8,
-        31 if matches!(major, BYTES | TEXT | ARRAY | MAP) => {
-            return Ok(Head {
-                major,
-                info,
-                argument: None,
-                end: at + 1,
-            });
-        }
+    let short = |argument| {
+        Ok(Head {
+            major,
+            info,
+            argument,
+            end: at + 1,
+        })
+    };
+    let (argument, end) = match info {
+        0..=23 => return short(Some(u64::from(info))),
+        24 => argument::<1>(bytes, at)?,
+        25 => argument::<2>(bytes, at)?,
+        26 => argument::<4>(bytes, at)?,
+        27 => argument::<8>(bytes, at)?,
+        31 if matches!(major, BYTES | TEXT | ARRAY | MAP) => return short(None),
         31 if major == SIMPLE => return Err(Flaw::malformed("break outside of anything", at)),
         _ => return Err(Flaw::malformed("reserved length", at)),
     };
-    let end = at + 1 + width;
-    let argument = bytes.get(at + 1..end).ok_or(Flaw::truncated(bytes.len()))?;
-    let argument = argument.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
     Ok(Head {
         major,
         info,
         argument: Some(argument),
         end,
     })
+}
+
+/// The big-endian number of `WIDTH` bytes after the initial byte at `at`, and where it ends.
+fn argument<const WIDTH: usize>(bytes: &[u8], at: usize) -> Result<(u64, usize), Flaw> {
+    let argument = bytes
+        .get(at + 1..)
+        .and_then(|rest| rest.first_chunk::<WIDTH>());
+    let argument = argument.ok_or(Flaw::truncated(bytes.len()))?;
+    let number = argument
+        .iter()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte));
+    Ok((number, at + 1 + WIDTH))
 }
 
 /// Whether `bytes` are one value within `limits`.

@@ -25,27 +25,9 @@ impl OutFrame {
         OutFrame::build(codec, &[body])
     }
 
-    /// Puts the header before the concatenated `parts`.
+    /// Puts the header before the concatenated `parts`, and JSON on one line.
     pub(crate) fn build(codec: Codec, parts: &[&[u8]]) -> OutFrame {
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        // RFC 6455 section 5.2: 7 bits, or 126 and 16 bits, or 127 and 64 bits.
-        let (short, header) = match length {
-            0..=125 => (length as u8, 2),
-            126..=0xffff => (126, 4),
-            _ => (127, 10),
-        };
-        // Exactly as much as is needed: a larger vector would cost a second allocation to share.
-        let mut frame = Vec::with_capacity(header + length);
-        frame.push(match codec {
-            Codec::Cbor => BINARY,
-            Codec::Json => TEXT,
-        });
-        frame.push(short);
-        let long = (length as u64).to_be_bytes();
-        frame.extend_from_slice(&long[long.len() - (header - 2)..]);
-        for part in parts {
-            frame.extend_from_slice(part);
-        }
+        let (mut frame, header) = join(codec, parts);
         if codec == Codec::Json {
             one_line(&mut frame[header..]);
         }
@@ -69,7 +51,8 @@ impl OutFrame {
 
     /// Any frame.
     pub fn from(frame: &ServerFrame, codec: Codec) -> OutFrame {
-        OutFrame::new(codec, &frame.encode(codec))
+        // What is written here is on one line already.
+        OutFrame(join(codec, &[&frame.encode(codec)]).0.into())
     }
 
     /// Header and body, for a WebSocket.
@@ -101,6 +84,30 @@ impl OutFrame {
     pub fn len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The header and the concatenated `parts`, and how long the header is.
+fn join(codec: Codec, parts: &[&[u8]]) -> (Vec<u8>, usize) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    // RFC 6455 section 5.2: 7 bits, or 126 and 16 bits, or 127 and 64 bits.
+    let (short, header) = match length {
+        0..=125 => (length as u8, 2),
+        126..=0xffff => (126, 4),
+        _ => (127, 10),
+    };
+    // Exactly as much as is needed: a larger vector would cost a second allocation to share.
+    let mut frame = Vec::with_capacity(header + length);
+    frame.push(match codec {
+        Codec::Cbor => BINARY,
+        Codec::Json => TEXT,
+    });
+    frame.push(short);
+    let long = (length as u64).to_be_bytes();
+    frame.extend_from_slice(&long[long.len() - (header - 2)..]);
+    for part in parts {
+        frame.extend_from_slice(part);
+    }
+    (frame, header)
 }
 
 #[cfg(test)]

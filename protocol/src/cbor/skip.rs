@@ -1,5 +1,7 @@
 //! Walks over one CBOR value: well-formed, within limits, without building anything.
 
+use std::ops::Range;
+
 use smallvec::SmallVec;
 
 use super::{ARRAY, BREAK, BYTES, Head, MAP, SIMPLE, TAG, TEXT, head};
@@ -100,22 +102,33 @@ fn opened(head: &Head, bytes: &[u8], budget: &Budget, at: usize) -> Result<Optio
 /// The end of a value that contains no others.
 fn leaf(head: &Head, bytes: &[u8], at: usize) -> Result<usize, Flaw> {
     match (head.major, head.argument) {
-        (BYTES | TEXT, _) => {
+        (BYTES, Some(length)) => head.content(bytes, length),
+        (TEXT, Some(length)) => {
+            let end = head.content(bytes, length)?;
+            utf8(bytes, head.end..end)?;
+            Ok(end)
+        }
+        (BYTES | TEXT, None) => {
             let mut end = head.end;
             for chunk in chunks(bytes, at)? {
                 end = chunk?.end;
             }
-            Ok(if head.argument.is_none() {
-                end + 1
-            } else {
-                end
-            })
+            // The break.
+            Ok(end + 1)
         }
         // 24 with a number below 32 is malformed; the other simple values have no meaning here.
         (SIMPLE, _) if !matches!(head.info, 20..=23 | 25..=27) => {
             Err(Flaw::malformed("unknown simple value", at))
         }
         _ => Ok(head.end),
+    }
+}
+
+fn utf8(bytes: &[u8], text: Range<usize>) -> Result<(), Flaw> {
+    let start = text.start;
+    match simdutf8::basic::from_utf8(&bytes[text]) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Flaw::malformed("text is not utf-8", start)),
     }
 }
 
@@ -140,7 +153,7 @@ pub(crate) struct Chunks<'b> {
 }
 
 impl Chunks<'_> {
-    fn piece(&mut self, head: &Head) -> Result<std::ops::Range<usize>, Flaw> {
+    fn piece(&mut self, head: &Head) -> Result<Range<usize>, Flaw> {
         let Some(length) = head.argument.filter(|_| head.major == self.major) else {
             return Err(Flaw::malformed(
                 "piece of another kind in a string",
@@ -148,16 +161,15 @@ impl Chunks<'_> {
             ));
         };
         let end = head.content(self.bytes, length)?;
-        let piece = &self.bytes[head.end..end];
-        if self.major == TEXT && simdutf8::basic::from_utf8(piece).is_err() {
-            return Err(Flaw::malformed("text is not utf-8", head.end));
+        if self.major == TEXT {
+            utf8(self.bytes, head.end..end)?;
         }
         Ok(head.end..end)
     }
 }
 
 impl Iterator for Chunks<'_> {
-    type Item = Result<std::ops::Range<usize>, Flaw>;
+    type Item = Result<Range<usize>, Flaw>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // A definite string ends with its one piece: the marker below is never read for it.
