@@ -1,0 +1,240 @@
+//! `Cluster::start(bus, n)`: nodes on one bus, each behind its own accept loop, with clients and services to talk to them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tengen_bus::testing::NatsServer;
+use tengen_bus::{Bus, LocalNet, NatsOptions};
+use tengen_client::Client;
+use tengen_node::{Handle, Node, NodeBuilder};
+use tengen_protocol::Uid;
+use tengen_protocol::subject::Subjects;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The longest that anything here may take before it counts as never.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which bus a test runs on; see [`each_bus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Local,
+    Nats,
+}
+
+/// Makes of `async fn f06_name(kind: Kind)` one test on the embedded bus and one over NATS.
+#[macro_export]
+macro_rules! each_bus {
+    ($($name:ident),+ $(,)?) => {
+        mod on_local {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::cluster::Kind::Local).await;
+            })+
+        }
+        mod on_nats {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::cluster::Kind::Nats).await;
+            })+
+        }
+    };
+}
+
+/// The bus of a test, and for NATS its server.
+pub enum Net {
+    Local(LocalNet),
+    Nats(NatsServer),
+}
+
+impl Net {
+    pub async fn start(kind: Kind) -> Net {
+        match kind {
+            Kind::Local => Net::Local(LocalNet::new()),
+            Kind::Nats => Net::Nats(NatsServer::start().await),
+        }
+    }
+
+    /// One more participant: a node's, or a service's.
+    pub async fn bus(&self) -> Bus {
+        match self {
+            Net::Local(net) => net.bus(),
+            Net::Nats(server) => Bus::nats(NatsOptions::new(server.url()))
+                .await
+                .expect("the url is good"),
+        }
+    }
+
+    pub fn nats(&self) -> &NatsServer {
+        match self {
+            Net::Nats(server) => server,
+            Net::Local(_) => panic!("this test runs on NATS only"),
+        }
+    }
+}
+
+/// One node with its two listeners.
+pub struct Running {
+    pub node: Node,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    listeners: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    pub async fn start(builder: NodeBuilder) -> Running {
+        let node = builder.build().await.expect("the node builds");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let admin = admin_listener.local_addr().expect("it is bound");
+        let listeners = vec![
+            tokio::spawn(node.serve(listener, node.router())),
+            tokio::spawn(node.serve_admin(admin_listener)),
+        ];
+        Running {
+            node,
+            address,
+            admin,
+            listeners,
+        }
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.node.handle()
+    }
+
+    /// The channel socket's address.
+    pub fn url(&self) -> String {
+        format!("ws://{}/chsk", self.address)
+    }
+
+    /// Ends the node in order.
+    pub async fn stop(self) {
+        self.node.shutdown().await;
+        for listener in self.listeners {
+            listener.await.expect("a listener does not panic");
+        }
+    }
+}
+
+/// Nodes on one bus.
+pub struct Cluster {
+    pub net: Net,
+    nodes: Vec<Running>,
+}
+
+impl Cluster {
+    /// `count` nodes with default settings and no handlers.
+    pub async fn start(kind: Kind, count: usize) -> Cluster {
+        Cluster::with(kind, count, |builder| builder).await
+    }
+
+    /// The same, each changed by `change`: handlers, hooks, settings.
+    ///
+    /// A test's user is who its `x-uid` header says; nobody else is asked.
+    pub async fn with(
+        kind: Kind,
+        count: usize,
+        change: impl Fn(NodeBuilder) -> NodeBuilder,
+    ) -> Cluster {
+        let net = Net::start(kind).await;
+        let mut nodes = Vec::with_capacity(count);
+        for number in 0..count {
+            let builder = Node::builder()
+                .bus(net.bus().await)
+                .settings(|config| config.node_id = Some(format!("n{number}")))
+                .user_id(uid_of_header);
+            nodes.push(Running::start(change(builder)).await);
+        }
+        let cluster = Cluster { net, nodes };
+        for number in 0..count {
+            cluster.ready(number).await;
+        }
+        cluster
+    }
+
+    pub fn node(&self, number: usize) -> &Running {
+        &self.nodes[number]
+    }
+
+    /// Takes a node out, to be stopped or dropped by the test.
+    pub fn take(&mut self, number: usize) -> Running {
+        self.nodes.remove(number)
+    }
+
+    /// Waits until a node says that it is ready.
+    pub async fn ready(&self, number: usize) {
+        let node = &self.nodes[number].node;
+        eventually("the node is ready", async || node.ready().await.is_ok()).await;
+    }
+
+    /// An open client of `uid` (or of nobody) on a node.
+    pub async fn client(&self, number: usize, uid: Option<&str>) -> Client {
+        let client = self.builder(number, uid).connect().await;
+        client.expect("the client connects")
+    }
+
+    /// A client in the making, for tests that choose codec, client id and so on.
+    pub fn builder(&self, number: usize, uid: Option<&str>) -> tengen_client::Builder {
+        let builder = Client::builder(&self.nodes[number].url());
+        match uid {
+            Some(uid) => builder.header("x-uid", &encoded(uid)),
+            None => builder,
+        }
+    }
+
+    /// The bus as a service sees it.
+    pub async fn service(&self) -> Bus {
+        let bus = self.net.bus().await;
+        eventually("the service's bus is up", async || {
+            bus.ping(PATIENCE).await.is_ok()
+        })
+        .await;
+        bus
+    }
+
+    pub fn subjects(&self) -> Subjects {
+        Subjects::new("tengen").expect("the default prefix is good")
+    }
+}
+
+/// Polls until `condition` holds; fails the test when it does not within [`PATIENCE`].
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits for `what`, at most [`PATIENCE`].
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+    }
+}
+
+/// A uid as a header value: percent-encoded, since any text is a uid.
+fn encoded(uid: &str) -> String {
+    tengen_protocol::subject::encode_header(uid)
+}
+
+async fn uid_of_header(
+    parts: axum::http::request::Parts,
+) -> Result<Option<Uid>, tengen_node::Refused> {
+    let Some(header) = parts.headers.get("x-uid") else {
+        return Ok(None);
+    };
+    header
+        .to_str()
+        .ok()
+        .and_then(|text| tengen_protocol::subject::decode_header(text).ok())
+        .and_then(|text| Uid::parse(&text).ok())
+        .map(Some)
+        .ok_or_else(|| tengen_node::Refused::unauthorized("x-uid is no uid"))
+}
