@@ -157,6 +157,11 @@ impl<T: Weight> OutQueue<T> {
         (self.acked, self.sent, self.written) = (end, end, end);
     }
 
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
     fn free_when_empty(&mut self) {
         if self.items.is_empty() && self.items.capacity() > 0 {
             self.items = VecDeque::new();

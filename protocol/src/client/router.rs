@@ -69,7 +69,7 @@ pub enum Routed<H> {
 /// them. A registration that has ended leaves nothing behind.
 #[derive(Debug)]
 pub struct Router<H> {
-    routes: BTreeMap<Pattern, Vec<(RouteId, H)>>,
+    pub(super) routes: BTreeMap<Pattern, Vec<(RouteId, H)>>,
     patterns: BTreeMap<RouteId, Pattern>,
     next: u64,
     first_at: Option<Millis>,

@@ -76,6 +76,11 @@ impl<C> Inbox<C> {
         self.running == 0 && !self.waiting.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.waiting.capacity()
+    }
+
     fn take(&mut self) -> Option<Item<C>> {
         if self.running != 0 {
             return None;
