@@ -417,6 +417,17 @@ fn f09_what_javascript_sends_fits_rust_types() {
         Err(ErrorCode::UNDECODABLE)
     );
     assert_eq!(json("null").to::<()>(), Ok(()));
+    let uuid = json(r#"{"$uuid":"67e55044-10b1-426f-9247-bb680e5fe0c8"}"#);
+    assert_eq!(
+        uuid.to::<String>().as_deref(),
+        Ok("67e55044-10b1-426f-9247-bb680e5fe0c8")
+    );
+    let time = json(r#"{"$time":"2026-11-21T03:21:42Z"}"#);
+    assert_eq!(time.to::<String>().as_deref(), Ok("2026-11-21T03:21:42Z"));
+    assert_eq!(
+        json(r#"{"$tag":[1000,"x"]}"#).to::<String>().as_deref(),
+        Ok("x")
+    );
 }
 
 #[test]

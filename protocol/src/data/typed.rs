@@ -14,7 +14,7 @@ impl Data {
     ///
     /// A whole number is accepted where `T` wants a float: in JavaScript `1.0` is written `1`.
     /// Tags around what `T` wants are skipped, so a `$uuid` reads as `uuid::Uuid` and a `$time`
-    /// as a `String`.
+    /// as a `String`. A sequence of numbers may come as bytes.
     ///
     /// # Errors
     /// [`ErrorCode::UNDECODABLE`] when it is none, [`ErrorCode::TOO_DEEP`] as [`Data::value`].

@@ -152,6 +152,18 @@ impl<'de> Deserializer<'de> for Typed {
         }
     }
 
+    // A type that wants text takes a UUID's; one that wants bytes gets those.
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        match self.untagged() {
+            Value::Uuid(uuid) => visitor.visit_string(uuid.hyphenated().to_string()),
+            value => Typed(value).deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        self.deserialize_string(visitor)
+    }
+
     fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
         match big(&self.0) {
             Some((false, number)) if i128::try_from(number).is_ok() => {
@@ -178,7 +190,7 @@ impl<'de> Deserializer<'de> for Typed {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit unit_struct
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char bytes byte_buf unit unit_struct
         tuple_struct map struct identifier
     }
 }
