@@ -44,7 +44,11 @@ async function open(codec) {
   socket.on("chsk/error", ({ data }) => row("failed", "chsk/error", data));
   socket.on("chsk/state", () => {});
   socket.on("example/broadcast", ({ data }) => countBroadcast(data));
-  socket.on("example/loop", ({ data }) => $("loop").setAttribute("aria-pressed", String(data.running)));
+  socket.on("example/loop", ({ data, state }) => {
+    row("push", "example/loop", data);
+    // Each node has a loop of its own.
+    if (data.node === state.node) $("loop").setAttribute("aria-pressed", String(data.running));
+  });
   socket.onAny(({ id, data }) => row("push", id, data));
   // For the curious, in the console.
   globalThis.socket = socket;
