@@ -8,11 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Form, State};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tengen_node::config::{Config, Sources};
 use tengen_node::{Answer, AppError, Handle, Identity, Node, NodeBuilder, Payload, Reply, assets};
 use tengen_protocol::{ClientId, Data, NodeId, Uid};
@@ -22,11 +25,14 @@ use tower_cookies::{CookieManagerLayer, Cookies};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let config = Config::load(&Sources::environment())?;
+    let mut settings = Sources::default();
+    settings.add_environment(std::env::vars())?;
+    let config = Config::load(&settings)?;
     let node = handlers(Node::builder().config(config)).build().await?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("open http://{}/", listener.local_addr()?);
-    node.serve(listener, node.router().merge(pages(&node))).await;
+    node.serve(listener, node.router().merge(pages(&node)))
+        .await;
     Ok(())
 }
 
@@ -40,10 +46,13 @@ pub fn handlers(builder: NodeBuilder) -> NodeBuilder {
         .on("example/note", note)
         .on("example/square-root", square_root)
         .on("example/broadcast", broadcast)
-        .on("example/toggle-loop", move |handle: Handle, node: NodeId| {
-            let ticker = ticker.clone();
-            async move { ticker.toggle(handle, node).await }
-        })
+        .on(
+            "example/toggle-loop",
+            move |handle: Handle, node: NodeId| {
+                let ticker = ticker.clone();
+                async move { ticker.toggle(handle, node).await }
+            },
+        )
         // May overlap: while one waits, the other events of its session go on.
         .concurrent("example/slow", slow)
 }
@@ -68,27 +77,37 @@ struct Note {
 }
 
 /// An event without a reply: shown in the sender's other tabs and devices, on whatever node they are.
-async fn note(Payload(note): Payload<Note>, uid: Option<Uid>, client: ClientId, handle: Handle) -> Result<(), AppError> {
+async fn note(
+    Payload(note): Payload<Note>,
+    uid: Option<Uid>,
+    client: ClientId,
+    handle: Handle,
+) -> Result<(), AppError> {
     match uid {
-        Some(uid) => handle.send_to_uid(&uid, "example/note", &note).except(&client).await.map_err(not_pushed),
-        None => Err(AppError::new(1001, "log in first: a note goes to your other tabs")),
+        Some(uid) => handle
+            .send_to_uid(&uid, "example/note", &note)
+            .except(&client)
+            .await
+            .map_err(not_pushed),
+        None => Err(AppError::new(
+            1001,
+            "log in first: a note goes to your other tabs",
+        )),
     }
-}
-
-#[derive(Serialize)]
-struct Numbered<'a> {
-    round: &'a str,
-    number: u32,
-    of: u32,
 }
 
 /// A hundred pushes to everyone, handed over at once: they travel as one batch and arrive in order.
 async fn broadcast(client: ClientId, handle: Handle) -> Result<(), AppError> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let round = format!("{client} {}", since.as_micros());
     for number in 1..=100 {
-        let push = Numbered { round: &round, number, of: 100 };
-        handle.send_to_all("example/broadcast", &push).try_send().map_err(not_pushed)?;
+        let push = json!({ "round": round, "number": number, "of": 100 });
+        handle
+            .send_to_all("example/broadcast", &push)
+            .try_send()
+            .map_err(not_pushed)?;
     }
     Ok(())
 }
@@ -110,23 +129,14 @@ struct Ticker {
     running: Arc<Mutex<Option<AbortHandle>>>,
 }
 
-#[derive(Serialize)]
-struct Tick<'a> {
-    node: &'a str,
-    number: u64,
-}
-
-#[derive(Serialize)]
-struct Loop<'a> {
-    node: &'a str,
-    running: bool,
-}
-
 impl Ticker {
     async fn toggle(&self, handle: Handle, node: NodeId) -> Result<(), AppError> {
         let running = self.flip(&handle, &node);
-        let state = Loop { node: node.as_str(), running };
-        handle.send_to_all("example/loop", &state).await.map_err(not_pushed)
+        let state = json!({ "node": node.as_str(), "running": running });
+        handle
+            .send_to_all("example/loop", &state)
+            .await
+            .map_err(not_pushed)
     }
 
     fn flip(&self, handle: &Handle, node: &NodeId) -> bool {
@@ -138,7 +148,7 @@ impl Ticker {
         let (handle, node) = (handle.clone(), node.clone());
         let task = tokio::spawn(async move {
             for number in 1.. {
-                let tick = Tick { node: node.as_str(), number };
+                let tick = json!({ "node": node.as_str(), "number": number });
                 if let Err(error) = handle.send_to_all("example/tick", &tick).await {
                     tracing::warn!(%error, "tick not pushed");
                 }
@@ -154,7 +164,10 @@ impl Ticker {
 
 /// The page at `/`, the client package under `/tengen/`, and who is logged in.
 pub fn pages(node: &Node) -> Router {
-    let site = Site { identity: node.identity().clone(), node: node.id().clone() };
+    let site = Site {
+        identity: node.identity().clone(),
+        node: node.id().clone(),
+    };
     Router::new()
         .route("/login", post(login))
         .route("/logout", post(logout))
@@ -183,7 +196,8 @@ async fn login(
     parts: Parts,
     Form(login): Form<Login>,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    let uid = Uid::parse(&login.uid).map_err(|refusal| (StatusCode::BAD_REQUEST, refusal.message))?;
+    let uid =
+        Uid::parse(&login.uid).map_err(|refusal| (StatusCode::BAD_REQUEST, refusal.message))?;
     match site.identity.cookies().log_in(&cookies, &parts, &uid) {
         Ok(_session) => Ok(StatusCode::NO_CONTENT),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
@@ -195,20 +209,13 @@ async fn logout(State(site): State<Site>, cookies: Cookies) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-#[derive(Serialize)]
-struct Session {
-    uid: Option<Uid>,
-    csrf: Option<String>,
-    node: String,
-}
-
-/// Who the cookie says it is; a page asks before it connects.
-async fn session(State(site): State<Site>, headers: HeaderMap) -> ([(&'static str, &'static str); 1], Json<Session>) {
+/// Who the cookie says it is; the page asks before each connect.
+async fn session(State(site): State<Site>, headers: HeaderMap) -> impl IntoResponse {
     let map = site.identity.cookies().session(&headers);
-    let session = Session {
-        uid: map.as_ref().and_then(|map| map.uid()),
-        csrf: map.as_ref().and_then(|map| map.csrf_token()),
-        node: site.node.to_string(),
-    };
-    ([("cache-control", "no-store")], Json(session))
+    let answer = json!({
+        "uid": map.as_ref().and_then(|map| map.uid()).map(|uid| uid.to_string()),
+        "csrf": map.as_ref().and_then(|map| map.csrf_token()),
+        "node": site.node.as_str(),
+    });
+    ([(CACHE_CONTROL, "no-store")], Json(answer))
 }

@@ -1,5 +1,13 @@
 //! The binary `tengen-node`: settings in, a node out, and an orderly end.
 
+// The demo is the program that users copy, so that it is never another than what they see.
+#[path = "../examples/reference.rs"]
+#[allow(
+    dead_code,
+    reason = "its own `main` belongs to the example"
+)]
+mod reference;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -164,8 +172,20 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = bind("listen", config.listen).await?;
     let admin = bind("admin_listen", config.admin_listen).await?;
     let (address, admin_address) = (listener.local_addr()?, admin.local_addr()?);
-    let node = Node::builder().config(config).build().await?;
-    let app = node.router().merge(assets::client_routes());
+    let demo = config.demo;
+    let builder = Node::builder().config(config);
+    let builder = if demo {
+        reference::handlers(builder)
+    } else {
+        builder
+    };
+    let node = builder.build().await?;
+    let around = if demo {
+        reference::pages(&node)
+    } else {
+        assets::client_routes()
+    };
+    let app = node.router().merge(around);
     tracing::info!(node = %node.id(), %address, %admin_address, bus = node.bus_name(), "listening");
     // For whoever started us with port 0: the one line on standard output.
     println!("listening public={address} admin={admin_address}");
