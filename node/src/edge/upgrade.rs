@@ -16,7 +16,7 @@ use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fastwebsockets::upgrade::{is_upgrade_request, upgrade};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tengen_protocol::{CloseCode, Codec, Data};
 use tokio::net::TcpStream;
@@ -158,23 +158,28 @@ async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Respon
 }
 
 /// Waits until the 101 is written, then serves the connection. Ends unheard if the peer is gone.
+///
+/// The connection gets a task of its own: a future is never smaller than the largest it has been,
+/// and this one holds the request. Measured: 1,280 bytes for each idle connection instead of 512.
 async fn serve(edge: Arc<Edge>, on_upgrade: OnUpgrade, codec: Codec, guest: Guest) {
     let Ok(upgraded) = on_upgrade.await else {
         return;
     };
+    let tracker = edge.tracker.clone();
     // On our own loop the socket is known; without the wrapping a connection is 0.2 KiB smaller.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
+            // Copied out: even an empty slice would keep hyper's 8 KiB for as long as it lives.
             let unread = parts.read_buf.to_vec();
-            Connection::new(edge, parts.io.into_inner(), codec, guest, unread).await;
+            let socket = parts.io.into_inner();
+            tracker.spawn(Connection::new(edge, socket, codec, guest, unread));
         }
-        Err(upgraded) => serve_wrapped(edge, upgraded, codec, guest).await,
+        // TLS, or whatever stream the host's server has.
+        Err(upgraded) => {
+            let socket = TokioIo::new(upgraded);
+            tracker.spawn(Connection::new(edge, socket, codec, guest, Vec::new()));
+        }
     }
-}
-
-/// The same over whatever the host's server has: TLS, or a stream of its own.
-async fn serve_wrapped(edge: Arc<Edge>, upgraded: Upgraded, codec: Codec, guest: Guest) {
-    Connection::new(edge, TokioIo::new(upgraded), codec, guest, Vec::new()).await;
 }
 
 /// Checks the handshake's headers (RFC 6455 section 4.2.1) and picks the codec.
