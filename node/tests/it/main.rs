@@ -3,3 +3,4 @@
 mod admin;
 mod cluster;
 mod heard;
+mod walk;
