@@ -116,7 +116,7 @@ impl Bus {
         message: Publish,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
-        let asked = async { Ok(self.start_request(message).await?.wait().await?) };
+        let asked = async { self.start_request(message).await?.wait().await };
         tokio::time::timeout(timeout, asked)
             .await
             .unwrap_or(Err(RequestError::Timeout))

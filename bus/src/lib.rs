@@ -16,6 +16,8 @@
 mod bus;
 mod check;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod health;
 mod inbox;

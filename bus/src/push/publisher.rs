@@ -6,7 +6,10 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tengen_protocol::subject::Subjects;
-use tokio::sync::{Notify, Semaphore, SetOnce, watch};
+use tokio::{
+    sync::{Notify, Semaphore, SetOnce, watch},
+    time::Instant,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -21,6 +24,8 @@ const MAX_BATCH_PUSHES: usize = 128;
 const MAX_BATCH_BYTES: usize = 256 << 10;
 /// A push that takes more is a batch of its own, so that it delays no neighbours.
 const ALONE_BYTES: usize = 200 << 10;
+/// The longest that a batch nobody awaits waits for company.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// Bounds of a [`Publisher`].
 #[derive(Clone, Debug)]
@@ -54,9 +59,10 @@ pub enum TryPushError {
 
 /// Publishes pushes in batches, in the order in which they were handed over. Cheap to clone.
 ///
-/// A batch leaves as soon as the bus took the one before it, so a lone push waits for nothing
-/// and a storm batches by itself: up to 128 pushes or 256 KiB together, a push over 200 KiB alone.
-/// (Waiting up to a millisecond for company would only delay the caller who awaits each push.)
+/// A batch leaves as soon as the bus took the one before it, and either somebody awaits it
+/// ([`Publisher::push`], [`Publisher::flush`]), or it is a millisecond old, or it is full: 128
+/// pushes or 256 KiB. So who awaits one push waits for nothing else, and a loop over
+/// [`Publisher::try_push`] travels together. A push over 200 KiB is a batch of its own.
 ///
 /// Every batch has a number. One that the bus does not take burns its number, so that every
 /// receiver notices; and 1, 2 and 4 s after the last batch an empty one repeats the last number, so that
@@ -93,9 +99,19 @@ struct Line {
     open: Batch,
     /// Of the batch handed to the driver last: [`Publisher::flush`] waits for it.
     last: Option<Outcome>,
-    /// The driver sleeps and wants to be woken.
-    idle: bool,
+    driver: DriverState,
     ended: bool,
+}
+
+/// What the driver sleeps on, which says who has to wake it.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum DriverState {
+    #[default]
+    Awake,
+    /// Nothing is in line.
+    Idle,
+    /// The open batch is young and nobody awaits it.
+    Lingering,
 }
 
 #[derive(Default)]
@@ -103,6 +119,10 @@ struct Batch {
     writer: batch::Writer,
     outcome: Outcome,
     room: usize,
+    /// Somebody awaits it.
+    awaited: bool,
+    /// When its first push came.
+    begun: Option<Instant>,
 }
 
 impl Publisher {
@@ -170,7 +190,7 @@ impl Publisher {
         };
         let outcome = self
             .shared
-            .enqueue(push, room)
+            .enqueue(push, room, true)
             .ok_or(PublishError::BusDown)?;
         // From here on the room belongs to the batch; the driver gives it back.
         permit.forget();
@@ -190,7 +210,7 @@ impl Publisher {
             .try_acquire_many(room)
             .map_err(|_| TryPushError::Full)?;
         self.shared
-            .enqueue(push, room)
+            .enqueue(push, room, false)
             .ok_or(PublishError::BusDown)?;
         permit.forget();
         Ok(())
@@ -201,17 +221,20 @@ impl Publisher {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn flush(&self) {
-        let last = {
-            let line = self.shared.line.lock();
+        let (last, wake) = {
+            let mut line = self.shared.line.lock();
             if line.open.writer.is_empty() {
-                line.closed
-                    .back()
-                    .map(|batch| Arc::clone(&batch.outcome))
-                    .or(line.last.clone())
+                let closed = line.closed.back().map(|batch| Arc::clone(&batch.outcome));
+                (closed.or(line.last.clone()), false)
             } else {
-                Some(Arc::clone(&line.open.outcome))
+                line.open.awaited = true;
+                let outcome = Arc::clone(&line.open.outcome);
+                (Some(outcome), line.wake())
             }
         };
+        if wake {
+            self.shared.work.notify_one();
+        }
         if let Some(outcome) = last {
             let _ = outcome.wait().await;
         }
@@ -252,26 +275,29 @@ impl fmt::Debug for Publisher {
 
 impl Shared {
     /// Appends to the open batch, or says `None` when the publisher has ended.
-    fn enqueue(&self, push: &Push, room: u32) -> Option<Outcome> {
+    fn enqueue(&self, push: &Push, room: u32, awaited: bool) -> Option<Outcome> {
         let item = batch::item_bytes(push);
         let max_bytes = MAX_BATCH_BYTES.min(self.bus.max_payload());
+        let alone = item > ALONE_BYTES;
         let mut line = self.line.lock();
         if line.ended {
             return None;
         }
-        let alone = item > ALONE_BYTES;
-        let full = line.open.writer.len() + item > max_bytes
-            || line.open.writer.count() >= MAX_BATCH_PUSHES;
-        if (alone || full) && !line.open.writer.is_empty() {
+        let too_long = line.open.writer.len() + item > max_bytes;
+        if (alone || too_long) && !line.open.writer.is_empty() {
             line.close_open();
         }
         line.open.writer.push(push);
         line.open.room += room as usize;
+        line.open.awaited |= awaited;
+        if line.open.begun.is_none() {
+            line.open.begun = Some(Instant::now());
+        }
         let outcome = Arc::clone(&line.open.outcome);
-        if alone {
+        if alone || line.open.writer.count() >= MAX_BATCH_PUSHES {
             line.close_open();
         }
-        let wake = std::mem::take(&mut line.idle);
+        let wake = line.wake();
         drop(line);
         if wake {
             self.work.notify_one();
@@ -280,21 +306,53 @@ impl Shared {
     }
 }
 
+/// What the driver does next.
+enum Next {
+    Send(Batch),
+    /// The open batch may still find company, until then.
+    Linger(Instant),
+    Nothing,
+}
+
 impl Line {
     fn close_open(&mut self) {
         let batch = std::mem::take(&mut self.open);
         self.closed.push_back(batch);
     }
 
-    /// The next batch to send, if there is one.
-    fn take(&mut self) -> Option<Batch> {
-        let next = match self.closed.pop_front() {
-            Some(batch) => batch,
-            None if !self.open.writer.is_empty() => std::mem::take(&mut self.open),
-            None => return None,
+    /// Whether the driver has to be woken for what is in line now.
+    fn wake(&mut self) -> bool {
+        let wake = match self.driver {
+            DriverState::Awake => false,
+            DriverState::Idle => true,
+            DriverState::Lingering => self.open.awaited || !self.closed.is_empty(),
         };
-        self.last = Some(Arc::clone(&next.outcome));
-        Some(next)
+        if wake {
+            self.driver = DriverState::Awake;
+        }
+        wake
+    }
+
+    /// The next batch to send, if it is time; `ending` waits for no company.
+    fn next(&mut self, ending: bool) -> Next {
+        let batch = match (self.closed.pop_front(), self.open.begun) {
+            (Some(batch), _) => batch,
+            (None, None) => {
+                self.driver = DriverState::Idle;
+                return Next::Nothing;
+            }
+            (None, Some(begun)) => {
+                let until = begun + LINGER;
+                if !self.open.awaited && !ending && Instant::now() < until {
+                    self.driver = DriverState::Lingering;
+                    return Next::Linger(until);
+                }
+                std::mem::take(&mut self.open)
+            }
+        };
+        self.driver = DriverState::Awake;
+        self.last = Some(Arc::clone(&batch.outcome));
+        Next::Send(batch)
     }
 }
 

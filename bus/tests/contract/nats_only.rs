@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use tengen_bus::{
     Bus, Delivery, Health, NatsOptions, Publish, PublishError, Subscribe,
     testing::{NatsCluster, NatsServer},
@@ -155,7 +156,10 @@ async fn a_poisonous_header_costs_an_interruption_and_not_the_bus() {
             .await
             .expect("the bus lives");
     }
-    assert!(b.stats().interruptions > 0, "if none of them is poison any more, this test may go");
+    assert!(
+        b.stats().interruptions > 0,
+        "if none of them is poison any more, this test may go"
+    );
 }
 
 /// The library drops silently when its own queue is full; at least that it did is told in place.
@@ -224,4 +228,41 @@ async fn dropping_everything_closes_the_connection() {
     tokio::time::timeout(crate::world::DEADLINE, closed)
         .await
         .expect("closed");
+}
+
+/// The example of the documentation, as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c6_the_example_publishes_a_push() {
+    let server = NatsServer::start().await;
+    let raw = async_nats::connect(server.url()).await.expect("connected");
+    let mut heard = raw.subscribe("tengen.send-to.>").await.expect("subscribed");
+    raw.flush().await.expect("flushed");
+    // Cargo builds the examples beside the tests.
+    let folder = std::env::current_exe().expect("a path");
+    let folder = folder
+        .ancestors()
+        .nth(2)
+        .expect("the build folder")
+        .join("examples");
+    let example = tokio::process::Command::new(folder.join("push"))
+        .args([
+            server.url().as_str(),
+            "alice@example.com",
+            "chat/msg",
+            r#"{"text":"hi"}"#,
+        ])
+        .status();
+    assert!(
+        example
+            .await
+            .expect("cargo builds examples with the tests")
+            .success()
+    );
+    let message = tokio::time::timeout(crate::world::DEADLINE, heard.next()).await;
+    let message = message.expect("it arrives").expect("a message");
+    assert_eq!(
+        message.subject.as_str(),
+        "tengen.send-to.uid.alice@example%2Ecom"
+    );
+    assert_eq!(message.payload, r#"["chat/msg",{"text":"hi"}]"#);
 }

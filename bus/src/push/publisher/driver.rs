@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Batch, Shared, batch};
+use super::{Batch, Next, Shared, batch};
 use crate::message::Publish;
 
 /// After the last batch an empty one at each of these times tells its number again.
@@ -34,19 +34,18 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tail: None,
     };
     loop {
+        let ending = driver.shared.end.is_cancelled();
         let next = {
             let mut line = driver.shared.line.lock();
-            let next = line.take();
-            line.idle = next.is_none();
-            line.ended |= next.is_none() && driver.shared.end.is_cancelled();
-            if line.ended && next.is_none() {
-                break;
-            }
+            let next = line.next(ending);
+            line.ended |= ending && matches!(next, Next::Nothing);
             next
         };
         match next {
-            Some(batch) => driver.send(batch).await,
-            None => driver.idle().await,
+            Next::Send(batch) => driver.send(batch).await,
+            Next::Linger(until) => driver.sleep(Some(until)).await,
+            Next::Nothing if ending => break,
+            Next::Nothing => driver.sleep(None).await,
         }
     }
     if driver.tail.is_some() {
@@ -56,14 +55,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 impl Driver {
-    /// Waits for work, for the time of an empty batch, or for the end.
-    async fn idle(&mut self) {
+    /// Waits for work, for the time of the open batch or of an empty one, or for the end.
+    async fn sleep(&mut self, lingering: Option<Instant>) {
         let shared = Arc::clone(&self.shared);
         let due = self.tail.map(|(_, due)| due);
         tokio::select! {
             // One round of the scheduler: who pushes in the same moment travels together.
             () = shared.work.notified() => tokio::task::yield_now().await,
             () = shared.end.cancelled() => {}
+            () = sleep_until(lingering) => {}
             () = sleep_until(due) => self.tail().await,
         }
     }
@@ -73,6 +73,7 @@ impl Driver {
             writer,
             outcome,
             room,
+            ..
         } = batch;
         // Used up even if the bus refuses it: then receivers see that something is missing.
         self.seq += 1;
