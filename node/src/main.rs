@@ -2,10 +2,7 @@
 
 // The demo is the program that users copy, so that it is never another than what they see.
 #[path = "../examples/reference.rs"]
-#[allow(
-    dead_code,
-    reason = "its own `main` belongs to the example"
-)]
+#[allow(dead_code, reason = "its own `main` belongs to the example")]
 mod reference;
 
 use std::path::PathBuf;

@@ -96,7 +96,7 @@ impl<S> Connection<S> {
         edge: Arc<Edge>,
         socket: S,
         codec: Codec,
-        guest: Guest,
+        guest: Box<Guest>,
         unread: Vec<u8>,
     ) -> Connection<S> {
         edge.metrics.edge.opened.increment();

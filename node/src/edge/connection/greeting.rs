@@ -24,14 +24,14 @@ pub(crate) struct Guest {
 
 pub(super) struct Greeting {
     /// Taken when the hello is accepted.
-    guest: Option<Guest>,
+    guest: Option<Box<Guest>>,
     hello_due: Millis,
     /// A hello that waits for the node to open, and until when.
     held: Option<(ClientHello, Millis)>,
 }
 
 impl Greeting {
-    pub(super) fn new(guest: Guest, hello_due: Millis) -> Greeting {
+    pub(super) fn new(guest: Box<Guest>, hello_due: Millis) -> Greeting {
         Greeting {
             guest: Some(guest),
             hello_due,

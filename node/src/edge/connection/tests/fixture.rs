@@ -114,11 +114,11 @@ impl Fixture {
         let peer = ([127, 0, 0, 1], 9).into();
         let connected = Connected::new(parts, peer, Transport::WebSocket, &identified, &data);
         let uid = uid.map(|uid| Uid::try_from(uid).unwrap());
-        let guest = Guest {
+        let guest = Box::new(Guest {
             connected,
             uid,
             data,
-        };
+        });
         let connection = Connection::new(self.edge.clone(), ours, Codec::Json, guest, unread);
         let task = self.edge.tracker.spawn(connection);
         (Raw::new(theirs, Vec::new()), task)
