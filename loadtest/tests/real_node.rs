@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tengen_bus::testing::NatsServer;
 
 /// The node that `cargo xtask test` names, else the one built beside this load test.
 fn node() -> PathBuf {
@@ -65,6 +66,91 @@ async fn idle_measures_connections_that_all_live() {
         // would show all the same.
         assert!((0.0..60.0).contains(&kib), "{kib} KiB");
     }
+}
+
+#[tokio::test]
+async fn fanout_over_the_admin_port_delivers_every_push_to_every_client() {
+    let report = figure(&[
+        "fanout",
+        "--clients",
+        "30",
+        "--pushes",
+        "20",
+        "--rounds",
+        "3",
+    ])
+    .await;
+    assert_eq!(report["via"], "http");
+    assert_eq!(report["ledger"]["in_order"], 30 * 20 * 3, "{report}");
+    assert!(number(&report, "/floor_per_second") > 0.0);
+    assert!(number(&report, "/node_cpu_micros") >= 0.0);
+}
+
+#[tokio::test]
+async fn f59_throughput_over_nats_delivers_in_order_in_every_codec_and_way() {
+    let nats = NatsServer::start().await;
+    for (via, codec) in [
+        ("batch", "cbor"),
+        ("batch", "json"),
+        ("plain", "cbor"),
+        ("plain", "json"),
+    ] {
+        let prefix = format!("load-{via}-{codec}");
+        let report = figure(
+            &[
+                &[
+                    "--nats-url",
+                    &nats.url(),
+                    "--prefix",
+                    &prefix,
+                    "--via",
+                    via,
+                    "--codec",
+                    codec,
+                ][..],
+                &["throughput", "--users", "40", "--rounds", "10"],
+            ]
+            .concat(),
+        )
+        .await;
+        assert_eq!(report["via"], via);
+        assert_eq!(report["ledger"]["in_order"], 400, "{report}");
+        assert_eq!(report["told"], serde_json::json!({}), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn b1_a_burst_to_many_clients_keeps_its_order_over_nats() {
+    let nats = NatsServer::start().await;
+    let report = figure(
+        &[
+            &["--nats-url", &nats.url(), "--readers", "2"][..],
+            &[
+                "fanout",
+                "--clients",
+                "50",
+                "--pushes",
+                "500",
+                "--rounds",
+                "2",
+            ],
+        ]
+        .concat(),
+    )
+    .await;
+    assert_eq!(report["ledger"]["in_order"], 50 * 500 * 2, "{report}");
+}
+
+#[tokio::test]
+async fn a_missed_budget_fails_only_where_it_is_enforced() {
+    // One client leaves nothing to share: six times the floor is out of reach.
+    let node = node();
+    let node = node.to_str().expect("a path in UTF-8");
+    let arguments = ["fanout", "--clients", "1", "--pushes", "1", "--rounds", "3"];
+    let report = figure(&arguments).await;
+    assert_eq!(report["budget_met"], false, "{report}");
+    let strict = loadtest(&[&["--enforce", "--node-binary", node], &arguments[..]].concat()).await;
+    assert_eq!(strict.status.code(), Some(1));
 }
 
 #[tokio::test]
