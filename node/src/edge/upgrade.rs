@@ -108,7 +108,7 @@ async fn admit(edge: &Edge, parts: &Parts) -> Result<(Identified, Data), Respons
 }
 
 async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Response> {
-    let codec = negotiate(request.headers())?;
+    let codec = negotiate(request.headers()).map_err(Unfit::into_response)?;
     let (mut parts, _) = request.into_parts();
     // Not for the app's hooks: whoever awaits it gets the socket.
     let Some(on_upgrade) = parts.extensions.remove::<OnUpgrade>() else {
@@ -183,41 +183,58 @@ async fn begin(edge: Arc<Edge>, on_upgrade: OnUpgrade, codec: Codec, guest: Box<
 ///
 /// Extensions are never accepted, so the answer names none: compressing would cost each connection
 /// memory, and next to a secret it tells its length.
-fn negotiate(headers: &HeaderMap) -> Result<Codec, Response> {
+fn negotiate(headers: &HeaderMap) -> Result<Codec, Unfit> {
     let version = headers.get(header::SEC_WEBSOCKET_VERSION);
     if version.is_none_or(|version| version != "13") {
-        let message = "this node speaks version 13 of the WebSocket protocol";
-        let mut refusal = refuse(StatusCode::UPGRADE_REQUIRED, CloseCode::VERSION, message);
-        let version = HeaderValue::from_static("13");
-        refusal
-            .headers_mut()
-            .insert(header::SEC_WEBSOCKET_VERSION, version);
-        return Err(refusal);
+        return Err(Unfit::Version);
     }
     let key = headers
         .get(header::SEC_WEBSOCKET_KEY)
         .map(|key| STANDARD.decode(key));
     if !matches!(key, Some(Ok(nonce)) if nonce.len() == 16) {
-        let message = "Sec-WebSocket-Key must be 16 bytes in base64";
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            CloseCode::PROTOCOL,
-            message,
-        ));
+        return Err(Unfit::Key);
     }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
     offered
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .find_map(|offer| Codec::from_subprotocol(offer.trim()))
-        .ok_or_else(|| {
-            let message = format!(
-                "offer one of the subprotocols {} and {}",
-                Codec::Cbor.subprotocol(),
-                Codec::Json.subprotocol()
-            );
-            refuse(StatusCode::BAD_REQUEST, CloseCode::VERSION, &message)
-        })
+        .ok_or(Unfit::Subprotocol)
+}
+
+/// Why a handshake cannot become a connection.
+enum Unfit {
+    Version,
+    Key,
+    Subprotocol,
+}
+
+impl Unfit {
+    fn into_response(self) -> Response {
+        match self {
+            Unfit::Version => {
+                let message = "this node speaks version 13 of the WebSocket protocol";
+                let mut refusal = refuse(StatusCode::UPGRADE_REQUIRED, CloseCode::VERSION, message);
+                let version = HeaderValue::from_static("13");
+                refusal
+                    .headers_mut()
+                    .insert(header::SEC_WEBSOCKET_VERSION, version);
+                refusal
+            }
+            Unfit::Key => {
+                let message = "Sec-WebSocket-Key must be 16 bytes in base64";
+                refuse(StatusCode::BAD_REQUEST, CloseCode::PROTOCOL, message)
+            }
+            Unfit::Subprotocol => {
+                let message = format!(
+                    "offer one of the subprotocols {} and {}",
+                    Codec::Cbor.subprotocol(),
+                    Codec::Json.subprotocol()
+                );
+                refuse(StatusCode::BAD_REQUEST, CloseCode::VERSION, &message)
+            }
+        }
+    }
 }
 
 fn set_cookie(identified: &Identified, headers: &mut HeaderMap) {

@@ -67,7 +67,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         if (self.edge.is_open)() {
             if let Some((hello, _)) = greeting.held.take() {
                 self.reading = Reading::On;
-                self.attach(hello, now);
+                self.attach(&hello, now);
             }
         } else if now >= *until {
             self.refuse(CloseCode::RESTARTING, "the node is not open yet");
@@ -92,7 +92,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
 
     fn hello(&mut self, hello: ClientHello, now: Millis) {
         if (self.edge.is_open)() {
-            return self.attach(hello, now);
+            return self.attach(&hello, now);
         }
         if let Phase::Greeting(greeting) = &mut self.phase {
             let until = now + self.edge.settings.open_timeout;
@@ -103,7 +103,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn attach(&mut self, hello: ClientHello, now: Millis) {
+    fn attach(&mut self, hello: &ClientHello, now: Millis) {
         let Phase::Greeting(greeting) = &mut self.phase else {
             return;
         };
@@ -111,7 +111,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
             return;
         };
         let hub = &self.edge.hub;
-        match hub.hello(&hello, guest.uid.clone(), self.codec, now) {
+        match hub.hello(hello, guest.uid.clone(), self.codec, now) {
             Ok(attachment) => {
                 let answer = self.answer_to(&attachment, &guest);
                 attachment

@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     .with(|inner| inner.session.receive(link, frame, context, now, bounds))
             }
         };
-        self.received(received)
+        self.received(&received)
     }
 
     fn take_too_large(&mut self, beginning: &[u8], bytes: usize, now: Millis) -> bool {
@@ -153,10 +153,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     .with(|inner| inner.session.refuse(link, undecodable, bytes, now, bounds))
             }
         };
-        self.received(received)
+        self.received(&received)
     }
 
-    fn received(&mut self, received: Received) -> bool {
+    fn received(&mut self, received: &Received) -> bool {
         match received {
             Received::Quiet => false,
             Received::Work => true,
