@@ -13,7 +13,7 @@ use super::extract::FromEvent;
 use super::reply::{IntoAnswer, Reply};
 
 /// A handler on its way. It resolves to what its sender was told instead of an answer, if so.
-pub type Running = Pin<Box<dyn Future<Output = Option<Refusal>> + Send>>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Option<Refusal>> + Send>>;
 
 /// An async function of up to eight [`FromEvent`] arguments that returns [`IntoAnswer`].
 ///

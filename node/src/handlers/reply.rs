@@ -56,7 +56,7 @@ impl Reply {
     ///
     /// # Errors
     /// As [`Reply::answer`].
-    pub fn answer_data(self, data: Data) -> Result<(), Unanswered> {
+    pub fn answer_data(self, data: &Data) -> Result<(), Unanswered> {
         match data.transcode(self.codec()) {
             Ok(data) => self.settle(Ok(data)),
             Err(refusal) => {

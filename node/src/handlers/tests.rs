@@ -4,6 +4,7 @@ mod arguments;
 mod containment;
 mod order;
 mod replies;
+mod service_faults;
 mod services;
 
 use std::collections::VecDeque;
@@ -307,7 +308,7 @@ impl Tab {
                 .session
                 .write(link, &mut out, 1024, 16 << 20, now, bounds)
         });
-        rest.extend(out.into_iter().map(|frame| unframed(self.codec(), frame)));
+        rest.extend(out.into_iter().map(|frame| unframed(self.codec(), &frame)));
         rest.retain(|frame| frame.is_item());
         rest
     }
@@ -329,7 +330,7 @@ impl Tab {
                 true => Poll::Pending,
                 false => Poll::Ready(
                     out.drain(..)
-                        .map(|frame| unframed(self.codec(), frame))
+                        .map(|frame| unframed(self.codec(), &frame))
                         .collect(),
                 ),
             }
@@ -339,7 +340,7 @@ impl Tab {
 }
 
 /// The server frame inside an unmasked WebSocket frame (RFC 6455 section 5.2).
-fn unframed(codec: Codec, frame: Bytes) -> ServerFrame {
+fn unframed(codec: Codec, frame: &Bytes) -> ServerFrame {
     let header = match frame[1] {
         126 => 4,
         127 => 10,

@@ -3,6 +3,11 @@
 mod admin;
 mod bad_input;
 mod cluster;
+mod handlers;
 mod heard;
+mod identity;
+mod order;
 mod raw;
+mod requests;
+mod services;
 mod walk;

@@ -17,8 +17,8 @@ async fn f05_request_gets_an_equal_value_exactly_once() {
             Answer(value)
         });
         on.on("test/raw", |value: Data| async { value });
-        on.on("test/handle", |reply: Reply, value: Data| async {
-            reply.answer_data(value).unwrap()
+        on.on("test/handle", |reply: Reply, value: Data| async move {
+            reply.answer_data(&value).unwrap()
         });
     });
     for codec in Codec::ALL {

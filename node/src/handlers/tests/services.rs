@@ -20,19 +20,25 @@ use crate::handlers::service::session_hash;
 use crate::identity::Identified;
 
 /// A node's bus and a service's, connected.
-struct Pair {
-    node: Bus,
-    service: Bus,
+pub(super) struct Pair {
+    pub node: Bus,
+    pub service: Bus,
     _server: Option<NatsServer>,
 }
 
-async fn local() -> Pair {
-    let net = LocalNet::new();
-    Pair {
-        node: net.bus(),
-        service: net.bus(),
-        _server: None,
+impl Pair {
+    /// Two participants of a bus in this process, which a test may take down.
+    pub(super) fn of(net: &LocalNet) -> Pair {
+        Pair {
+            node: net.bus(),
+            service: net.bus(),
+            _server: None,
+        }
     }
+}
+
+pub(super) async fn local() -> Pair {
+    Pair::of(&LocalNet::new())
 }
 
 async fn nats() -> Pair {
@@ -56,13 +62,13 @@ async fn nats() -> Pair {
 }
 
 /// The same test over both buses.
-async fn over_both<F: Future<Output = ()>>(test: impl Fn(Pair) -> F) {
+pub(super) async fn over_both<F: Future<Output = ()>>(test: impl Fn(Pair) -> F) {
     test(local().await).await;
     test(nats().await).await;
 }
 
 impl Pair {
-    fn setup(&self) -> Setup {
+    pub(super) fn setup(&self) -> Setup {
         Setup {
             bus: self.node.clone(),
             ..Setup::default()
@@ -70,7 +76,7 @@ impl Pair {
     }
 
     /// Answers what comes to `pattern` with `answer`, as a member of `queue`, and shows it.
-    async fn serve(
+    pub(super) async fn serve(
         &self,
         pattern: &str,
         queue: &str,
@@ -99,11 +105,11 @@ impl Pair {
     }
 }
 
-fn text(body: impl Into<Bytes>) -> Vec<(Headers, Bytes)> {
+pub(super) fn text(body: impl Into<Bytes>) -> Vec<(Headers, Bytes)> {
     vec![(Headers::default(), body.into())]
 }
 
-fn with(header: &str, value: &str, body: impl Into<Bytes>) -> Vec<(Headers, Bytes)> {
+pub(super) fn with(header: &str, value: &str, body: impl Into<Bytes>) -> Vec<(Headers, Bytes)> {
     vec![(Headers::from_iter([(header, value)]), body.into())]
 }
 
@@ -186,71 +192,6 @@ async fn f20_when_two_queue_groups_answer_one_reply_arrives_and_the_second_is_co
         assert_eq!(tab.ask("test/twice", ()).await.unwrap(), json!(1));
         eventually(|| desk.bus.stats().ignored_replies == 1).await;
         assert!(tab.rest().is_empty());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn f10b_errors_of_services_are_told_apart_from_timeouts_and_from_each_other() {
-    over_both(async |bus| {
-        let desk = bus.setup().desk(|_| {});
-        let _service = bus
-            .serve("tengen.request.test.*", "q", |asked| {
-                match asked.subject.rsplit('.').next().unwrap() {
-                    "app" => with("Tengen-Error", "1234", "sold out"),
-                    "ours" => with("tengen-error", "11", "timeout"),
-                    "odd" => with("Tengen-Error", "many", "?"),
-                    "garbage" => text("{not json"),
-                    "two-values" => text("1 2"),
-                    "large" => text(format!("\"{}\"", "x".repeat(600 << 10))),
-                    _ => Vec::new(),
-                }
-            })
-            .await;
-        let mut tab = desk.tab(Some("alice"));
-        for (id, code, message) in [
-            ("test/app", ErrorCode(1234), "sold out"),
-            (
-                "test/ours",
-                ErrorCode::HANDLER_FAILED,
-                "the service failed: timeout",
-            ),
-            (
-                "test/odd",
-                ErrorCode::HANDLER_FAILED,
-                "the service failed: ?",
-            ),
-            (
-                "test/garbage",
-                ErrorCode::HANDLER_FAILED,
-                "the service's answer",
-            ),
-            (
-                "test/two-values",
-                ErrorCode::HANDLER_FAILED,
-                "the service's answer",
-            ),
-            ("test/large", ErrorCode::TOO_LARGE, "the service's answer"),
-        ] {
-            let refusal = tab.ask(id, ()).await.unwrap_err();
-            assert_eq!(refusal.code, code, "{id}");
-            assert!(refusal.message.starts_with(message), "{refusal}");
-        }
-        let begun = Instant::now();
-        let asked = tab.request("test/silent", (), 150);
-        // The session goes on while a service is busy.
-        let behind = tab.request("test/app", (), 0);
-        assert_eq!(tab.answer(behind).await.unwrap_err().code, ErrorCode(1234));
-        assert!(begun.elapsed() < Duration::from_millis(150));
-        assert_eq!(
-            tab.answer(asked).await.unwrap_err().code,
-            ErrorCode::TIMEOUT
-        );
-        assert!(
-            begun.elapsed() < Duration::from_millis(400),
-            "{:?}",
-            begun.elapsed()
-        );
     })
     .await;
 }
@@ -418,76 +359,4 @@ async fn f88_half_a_mebibyte_goes_to_a_service_and_back_and_too_much_harms_nobod
         );
     })
     .await;
-}
-
-#[tokio::test]
-async fn while_the_bus_is_down_requests_and_events_are_told_so_at_once() {
-    let net = LocalNet::new();
-    let bus = net.bus();
-    let desk = Setup {
-        bus: bus.clone(),
-        ..Setup::default()
-    }
-    .desk(|_| {});
-    let mut tab = desk.tab(Some("alice"));
-    net.take_down(&bus, "test");
-    let refusal = tab.ask("test/any", ()).await.unwrap_err();
-    assert_eq!(refusal.code, ErrorCode::BUS_DOWN);
-    assert!(refusal.code.retryable(), "nothing was sent");
-    tab.send("test/any", ());
-    assert_eq!(tab.error().await, (ErrorCode::BUS_DOWN, 2));
-    net.bring_up(&bus);
-    assert_eq!(
-        tab.ask("test/any", ()).await.unwrap_err().code,
-        ErrorCode::NO_HANDLER
-    );
-}
-
-#[tokio::test]
-async fn a_bus_that_goes_down_before_the_answer_means_closed_and_not_try_again() {
-    let net = LocalNet::new();
-    let pair = Pair {
-        node: net.bus(),
-        service: net.bus(),
-        _server: None,
-    };
-    let desk = pair.setup().desk(|_| {});
-    let mut asked_for = pair
-        .serve("tengen.request.test.slow", "q", |_| Vec::new())
-        .await;
-    let mut tab = desk.tab(Some("alice"));
-    let asked = tab.request("test/slow", (), 0);
-    asked_for.recv().await.unwrap();
-    net.take_down(&pair.node, "test");
-    let refusal = tab.answer(asked).await.unwrap_err();
-    assert_eq!(refusal.code, ErrorCode::CLOSED);
-    assert!(!refusal.code.retryable(), "it may have been handled");
-}
-
-#[tokio::test]
-async fn a_node_without_services_says_no_handler_and_logs_each_event_id_once() {
-    let desk = Setup {
-        services: false,
-        ..Setup::default()
-    }
-    .desk(|_| {});
-    let mut tab = desk.tab(None);
-    assert_eq!(
-        tab.ask("test/any", ()).await.unwrap_err().code,
-        ErrorCode::NO_HANDLER
-    );
-    tab.send("test/any", ());
-    tab.send("test/any", ());
-    eventually(|| desk.hub.metrics().handlers.unhandled_events.value() == 2).await;
-    assert!(
-        tab.rest().is_empty(),
-        "an event nobody takes is no error of its sender"
-    );
-
-    let unhandled = crate::handlers::unhandled::Unhandled::default();
-    let id = |n: u32| tengen_protocol::EventId::parse(&format!("test/{n}")).unwrap();
-    assert!(unhandled.note(&id(0)));
-    assert!(!unhandled.note(&id(0)));
-    let logged = (1..5000).filter(|n| unhandled.note(&id(*n))).count();
-    assert_eq!(logged, 1023, "bounded: clients choose the ids");
 }

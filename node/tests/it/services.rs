@@ -1,0 +1,317 @@
+//! Services over real sockets and buses: what no handler takes goes to them, and their answers come back.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tengen_bus::{Bus, Delivery, Message, Publish, Service, ServiceError, Subscribe};
+use tengen_client::{Client, FailureKind};
+use tengen_node::Answer;
+use tengen_protocol::{Codec, ErrorCode};
+
+use crate::cluster::{Cluster, Kind, eventually, soon};
+use crate::each_bus;
+
+each_bus!(
+    f10_a_service_on_any_node_receives_who_and_answers,
+    f14b_f20_without_a_service_a_request_gets_no_handler_at_once,
+    f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such,
+    f26_a_hundred_events_reach_a_service_in_order,
+    f49_every_uid_and_event_id_reaches_a_service_unchanged,
+    f88_payloads_up_to_max_bytes_go_to_services_and_back,
+);
+
+/// A service that answers every request under `test/` with what `answer` makes of it.
+async fn serve<F>(bus: &Bus, answer: impl Fn(Message) -> F + Send + Sync + 'static) -> Service
+where
+    F: Future<Output = Result<Bytes, ServiceError>> + Send + 'static,
+{
+    Service::start(bus, "tengen.request.test.*", "test", 16, answer)
+        .await
+        .expect("the service subscribes")
+}
+
+fn header(message: &Message, name: &str) -> String {
+    let value = message.headers.first(name).unwrap_or_default();
+    tengen_protocol::subject::decode_header(value).expect("it is encoded")
+}
+
+fn code(failure: &tengen_client::Failure) -> Option<ErrorCode> {
+    failure.refusal.as_ref().map(|refusal| refusal.code)
+}
+
+async fn f10_a_service_on_any_node_receives_who_and_answers(kind: Kind) {
+    let cluster = Cluster::with(kind, 2, |node| {
+        node.service_header("user-agent")
+            .on("test/own", async || Answer("handler"))
+    })
+    .await;
+    let bus = cluster.service().await;
+    let _service = serve(&bus, async |asked: Message| {
+        let value: Value = serde_json::from_slice(&asked.body).expect("it is JSON");
+        let told = json!({
+            "uid": header(&asked, "Tengen-Uid"),
+            "client": header(&asked, "Tengen-Client"),
+            "node": header(&asked, "Tengen-Node"),
+            "event": header(&asked, "Tengen-Event"),
+            "agent": header(&asked, "Tengen-Header-user-agent"),
+            "session": header(&asked, "Tengen-Session").len(),
+            "value": value,
+        });
+        Ok(told.to_string().into())
+    })
+    .await;
+    for number in 0..2 {
+        let client = cluster
+            .builder(number, Some("alice"))
+            .codec(Codec::Json)
+            .client_id("left-tab")
+            .header("user-agent", "Test/1.0")
+            .connect()
+            .await
+            .expect("it connects");
+        let told = client
+            .request::<Value>("test/whoami", &json!([1, null]))
+            .await;
+        let expected = json!({
+            "uid": "alice", "client": "left-tab", "node": format!("n{number}"), "event": "test/whoami",
+            "agent": "Test/1.0", "session": 22, "value": [1, null],
+        });
+        assert_eq!(told, Ok(expected));
+        assert_eq!(
+            client.request::<String>("test/own", &()).await.as_deref(),
+            Ok("handler")
+        );
+    }
+}
+
+async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(kind: Kind) {
+    let cluster = Cluster::start(kind, 1).await;
+    let bus = cluster.service().await;
+    // What `nats sub 'tengen.event.>'` is to the bus.
+    let mut observer = bus
+        .subscribe("tengen.event.>", Subscribe::default())
+        .await
+        .expect("it subscribes");
+    let client = cluster.client(0, Some("alice")).await;
+    for _ in 0..10 {
+        let begun = Instant::now();
+        let failure = client
+            .request::<Value>("test/nobody", &())
+            .await
+            .expect_err("nobody answers");
+        assert_eq!(
+            (failure.kind, code(&failure)),
+            (FailureKind::NoHandler, Some(ErrorCode::NO_HANDLER))
+        );
+        assert!(
+            begun.elapsed() < Duration::from_millis(100),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+    // An event nobody takes is no error of its sender; the observer sees it.
+    client
+        .send("test/nobody", &1)
+        .await
+        .expect("it is acknowledged");
+    let seen = soon("the event", observer.recv())
+        .await
+        .expect("the bus is up");
+    let Delivery::Message(seen) = seen else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        (seen.subject.as_str(), seen.reply),
+        ("tengen.event.test.nobody", None)
+    );
+}
+
+async fn f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such(kind: Kind) {
+    let cluster = Cluster::start(kind, 1).await;
+    let bus = cluster.service().await;
+    let _service = serve(&bus, async |asked: Message| {
+        match header(&asked, "Tengen-Event").as_str() {
+            "test/null" => Ok("null".into()),
+            "test/false" => Ok("false".into()),
+            "test/app" => Err(ServiceError {
+                code: ErrorCode(1234),
+                message: "sold out".into(),
+            }),
+            "test/pretends" => Err(ServiceError {
+                code: ErrorCode::TIMEOUT,
+                message: "timeout".into(),
+            }),
+            "test/garbage" => Ok("{".into()),
+            _ => std::future::pending().await,
+        }
+    })
+    .await;
+    let client = cluster.client(0, Some("alice")).await;
+    let ask = async |id: &str| client.request::<Value>(id, &()).await;
+    assert_eq!(ask("test/null").await, Ok(Value::Null));
+    assert_eq!(ask("test/false").await, Ok(json!(false)));
+    let failure = ask("test/app").await.expect_err("sold out");
+    assert_eq!(
+        (failure.kind, code(&failure)),
+        (FailureKind::Application, Some(ErrorCode(1234)))
+    );
+    assert_eq!(
+        failure.refusal.map(|refusal| refusal.message).as_deref(),
+        Some("sold out")
+    );
+    for id in ["test/pretends", "test/garbage"] {
+        let failure = ask(id).await.expect_err(id);
+        assert_eq!(
+            (failure.kind, code(&failure)),
+            (FailureKind::Error, Some(ErrorCode::HANDLER_FAILED)),
+            "{id}"
+        );
+    }
+    let begun = Instant::now();
+    let silent = client
+        .request::<Value>("test/silent", &())
+        .timeout(Duration::from_millis(300));
+    let silent = silent.queue().await.expect("it is sent");
+    // While a service thinks, the session goes on.
+    assert_eq!(ask("test/null").await, Ok(Value::Null));
+    assert!(
+        begun.elapsed() < Duration::from_millis(250),
+        "{:?}",
+        begun.elapsed()
+    );
+    let failure = silent.await.expect_err("it is silent");
+    assert_eq!((failure.kind, failure.sent), (FailureKind::Timeout, true));
+    assert!(
+        begun.elapsed() < Duration::from_millis(550),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+async fn f26_a_hundred_events_reach_a_service_in_order(kind: Kind) {
+    let cluster = Cluster::start(kind, 1).await;
+    let bus = cluster.service().await;
+    let mut seen = bus
+        .subscribe("tengen.event.test.count", Subscribe::queue("q"))
+        .await
+        .expect("it subscribes");
+    let client = cluster
+        .builder(0, Some("alice"))
+        .codec(Codec::Json)
+        .connect()
+        .await
+        .expect("it connects");
+    for n in 0..100 {
+        client
+            .send("test/count", &n)
+            .queue()
+            .await
+            .expect("it is sent");
+    }
+    for n in 0..100 {
+        let delivery = soon("an event", seen.recv()).await.expect("the bus is up");
+        let Delivery::Message(message) = delivery else {
+            panic!("{delivery:?}")
+        };
+        assert_eq!(message.body, n.to_string());
+    }
+}
+
+async fn f49_every_uid_and_event_id_reaches_a_service_unchanged(kind: Kind) {
+    let cluster = Cluster::start(kind, 1).await;
+    let bus = cluster.service().await;
+    let _service = Service::start(
+        &bus,
+        "tengen.request.>",
+        "test",
+        16,
+        async |asked: Message| {
+            let told = json!([
+                header(&asked, "Tengen-Uid"),
+                header(&asked, "Tengen-Event"),
+                asked.subject.as_str()
+            ]);
+            Ok(told.to_string().into())
+        },
+    )
+    .await
+    .expect("the service subscribes");
+    let long = "ü".repeat(128);
+    for uid in [
+        "alice@example.com",
+        "42",
+        "a.b.*.>",
+        "Zoë 🦀",
+        "a/b%2E",
+        " ",
+        long.as_str(),
+    ] {
+        let client = cluster.client(0, Some(uid)).await;
+        for (id, subject) in [
+            ("test/plain", "tengen.request.test.plain"),
+            ("a.b/c", "tengen.request.a%2Eb.c"),
+            ("a/b.c", "tengen.request.a.b%2Ec"),
+            ("x#?!/y", "tengen.request.x#?!.y"),
+        ] {
+            assert_eq!(
+                client.request::<Value>(id, &()).await,
+                Ok(json!([uid, id, subject])),
+                "{uid}"
+            );
+        }
+    }
+}
+
+async fn f88_payloads_up_to_max_bytes_go_to_services_and_back(kind: Kind) {
+    let cluster = Cluster::start(kind, 1).await;
+    let bus = cluster.service().await;
+    let _service = serve(&bus, async |asked: Message| {
+        match header(&asked, "Tengen-Event").as_str() {
+            "test/more" => Ok(format!("\"{}\"", "x".repeat(600 << 10)).into()),
+            _ => Ok(asked.body),
+        }
+    })
+    .await;
+    let json = async |uid: &str| -> Client {
+        cluster
+            .builder(0, Some(uid))
+            .codec(Codec::Json)
+            .connect()
+            .await
+            .expect("it connects")
+    };
+    let (client, other) = (json("alice").await, json("bob").await);
+    let most = "x".repeat((512 << 10) - 100);
+    assert_eq!(
+        client
+            .request::<String>("test/echo", &most)
+            .await
+            .as_deref(),
+        Ok(most.as_str())
+    );
+    let failure = client
+        .request::<Value>("test/more", &())
+        .await
+        .expect_err("too much");
+    assert_eq!(code(&failure), Some(ErrorCode::TOO_LARGE));
+    let failure = client
+        .request::<Value>("test/echo", &"x".repeat(512 << 10))
+        .await
+        .expect_err("too much");
+    assert_eq!(
+        (code(&failure), failure.sent),
+        (Some(ErrorCode::TOO_LARGE), false)
+    );
+    // Everybody's connection stands, the node's to the bus included.
+    for client in [&client, &other] {
+        assert!(client.state().borrow().open);
+        assert_eq!(client.request::<Value>("test/echo", &1).await, Ok(json!(1)));
+    }
+    let mut stream = other.events();
+    eventually("the push", async || {
+        bus.publish(Publish::new("tengen.send-to.uid.bob", "[\"test/still\"]")).await.expect("the bus is up");
+        matches!(soon("an event", stream.recv()).await, Ok(event) if event.id.as_str() == "test/still")
+    })
+    .await;
+}
