@@ -50,6 +50,7 @@ async function open(codec) {
     if (data.node === state.node) $("loop").setAttribute("aria-pressed", String(data.running));
   });
   socket.onAny(({ id, data }) => row("push", id, data));
+  socket.setBadConnectionRate(Number($("bad").value));
   // For the curious, in the console.
   globalThis.socket = socket;
 }
@@ -74,7 +75,7 @@ async function send(id, data) {
 // --- what is shown ------------------------------------------------------------------------------
 
 function showState(state) {
-  const { last_error, next_reconnect_at, open } = state;
+  const { next_reconnect_at, open } = state;
   $("status").dataset.open = String(open);
   $("status").textContent = open ? "open" : next_reconnect_at ? "reconnecting" : "closed";
   $("uid").textContent = state.uid ?? "nobody (anonymous)";
@@ -84,8 +85,13 @@ function showState(state) {
   $("transport").textContent = open ? `${state.transport} · ${$("codec").selectedOptions[0].text}` : "–";
   $("state").textContent = JSON.stringify(state, null, 2);
   document.title = state.uid ? `${state.uid} · Tengen` : "Tengen";
-  const detail = open ? (state.resumed ? "resumed" : "open") : (last_error?.text ?? state.last_close?.reason ?? "closed");
-  row("library", "chsk/state", detail);
+  row("library", "chsk/state", open ? (state.resumed ? "resumed" : "open") : whyClosed(state));
+}
+
+function whyClosed({ last_close, last_error }) {
+  // An error belongs to this close if it is not older.
+  const error = last_error && last_error.at >= (last_close?.at ?? 0) ? last_error.text : undefined;
+  return ["closed", last_close?.reason, error].filter(Boolean).join(" · ");
 }
 
 function row(kind, title, data) {
@@ -93,11 +99,11 @@ function row(kind, title, data) {
   item.className = kind;
   item.dataset.title = title;
   const time = document.createElement("time");
-  time.textContent = new Date().toLocaleTimeString();
+  time.textContent = new Date().toLocaleTimeString("en-GB");
   const name = document.createElement("b");
   name.textContent = title;
   item.append(time, name);
-  if (data !== undefined) {
+  if (data !== undefined && data !== null) {
     const text = document.createElement("code");
     text.textContent = typeof data === "string" ? data : shown(data);
     item.append(text);
@@ -152,6 +158,7 @@ click("disconnect", () => socket.disconnect());
 click("connect", () => socket.connect());
 click("break", () => socket.breakConnection(true));
 click("break-silent", () => socket.breakConnection(false));
+$("bad").addEventListener("change", () => socket.setBadConnectionRate(Number($("bad").value)));
 $("codec").addEventListener("change", () => open($("codec").value));
 
 click("clear", () => $("log").replaceChildren());

@@ -2,7 +2,11 @@
 
 // The demo is the program that users copy, so that it is never another than what they see.
 #[path = "../examples/reference.rs"]
-#[allow(dead_code, reason = "its own `main` belongs to the example")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "an example is a program of its own, read by people"
+)]
 mod reference;
 
 use std::path::PathBuf;

@@ -105,6 +105,16 @@ fn flatten(package: &Path) -> Result<()> {
         bail!("core.js does not import values.js as expected");
     }
     std::fs::write(core, flat)?;
+    // Projects that compile for an older library of types know no `Symbol.dispose`; nobody calls it.
+    let typings = package.join("core.d.ts");
+    let text = std::fs::read_to_string(&typings)?;
+    let kept = text
+        .lines()
+        .filter(|line| !line.contains("[Symbol.dispose]"));
+    std::fs::write(
+        &typings,
+        kept.flat_map(|line| [line, "\n"]).collect::<String>(),
+    )?;
     remove(&package.join("snippets"))
 }
 

@@ -91,7 +91,15 @@ fn in_a_browser(workspace: &Workspace, browser: &tools::Browser, count: &mut Cou
     run(cargo(workspace).args(["build", "--package", "tengen-node", "--bin", "tengen-node"]))?;
     let mut tests = cargo(workspace);
     tests
-        .args(["test", "--package", "tengen-node", "--test", "browser"])
+        .args([
+            "test",
+            "--package",
+            "tengen-node",
+            "--test",
+            "browser",
+            "--",
+            "--test-threads=1",
+        ])
         .env("TENGEN_XTASK", std::env::current_exe()?)
         .env("TENGEN_ESBUILD", tools::npm_tool(workspace, "esbuild")?)
         .env("NATS_SERVER", tools::nats_server(workspace)?)

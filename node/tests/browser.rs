@@ -1,0 +1,10 @@
+//! The whole of it as a person sees it: the demo with three nodes, used by a real browser.
+//!
+//! `cargo xtask test browser` runs it; plain `cargo test` leaves it out, because it needs Chromium.
+
+#[path = "browser/demo.rs"]
+mod demo;
+#[path = "browser/page.rs"]
+mod page;
+#[path = "browser/story.rs"]
+mod story;

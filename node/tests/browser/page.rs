@@ -1,0 +1,216 @@
+//! A Chromium with tabs on the example page, and what a person does and sees there.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::WindowHandle;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// As long as a busy machine of two cores may need for anything a person would wait for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One browser with a profile of its own: one person.
+pub(crate) struct Browser {
+    client: Client,
+    driver: Child,
+    _profile: TempDir,
+}
+
+/// One tab of it.
+#[derive(Clone)]
+pub(crate) struct Tab(WindowHandle);
+
+impl Browser {
+    /// Starts a driver on a port of its choice, and a Chromium under it.
+    pub(crate) async fn start() -> Browser {
+        let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
+        let mut driver = Command::new(&program)
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask test` installs it"));
+        let mut lines = BufReader::new(driver.stdout.take().unwrap());
+        let mut line = String::new();
+        let port = loop {
+            line.clear();
+            assert!(
+                lines.read_line(&mut line).unwrap() > 0,
+                "chromedriver ended"
+            );
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim().trim_end_matches('.').to_owned();
+            }
+        };
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+
+        let profile = tempfile::tempdir().unwrap();
+        let mut options = json!({
+            "args": [
+                "--headless=new",
+                // A container has neither a GPU, nor a sandbox for root, nor much shared memory.
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--no-first-run",
+                "--window-size=1280,900",
+                format!("--user-data-dir={}", profile.path().display()),
+            ]
+        });
+        if let Ok(chromium) = std::env::var("CHROMIUM") {
+            options["binary"] = Value::from(chromium);
+        }
+        let capabilities = [("goog:chromeOptions".to_owned(), options)];
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities.into_iter().collect())
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Browser {
+            client,
+            driver,
+            _profile: profile,
+        }
+    }
+
+    /// The tab it has from the start.
+    pub(crate) async fn first_tab(&self, url: &str) -> Tab {
+        self.client.goto(url).await.unwrap();
+        let tab = Tab(self.client.window().await.unwrap());
+        self.opened(&tab).await;
+        tab
+    }
+
+    /// One more tab.
+    pub(crate) async fn new_tab(&self, url: &str) -> Tab {
+        let tab = Tab(self.client.new_window(true).await.unwrap().handle);
+        self.look_at(&tab).await;
+        self.client.goto(url).await.unwrap();
+        self.opened(&tab).await;
+        tab
+    }
+
+    pub(crate) async fn look_at(&self, tab: &Tab) {
+        self.client.switch_to_window(tab.0.clone()).await.unwrap();
+    }
+
+    /// Logs in by the form, as a person does, and waits until the page says so.
+    pub(crate) async fn log_in(&self, tab: &Tab, uid: &str) {
+        self.look_at(tab).await;
+        let field = self.client.find(Locator::Id("login-uid")).await.unwrap();
+        field.clear().await.unwrap();
+        field.send_keys(uid).await.unwrap();
+        self.client
+            .find(Locator::Css("#login .main"))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+        self.until(tab, &format!("text('uid') === '{uid}' && open()"))
+            .await;
+    }
+
+    pub(crate) async fn click(&self, tab: &Tab, id: &str) {
+        self.look_at(tab).await;
+        self.client
+            .find(Locator::Id(id))
+            .await
+            .unwrap()
+            .click()
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the page is connected.
+    pub(crate) async fn opened(&self, tab: &Tab) {
+        self.until(tab, "open()").await;
+    }
+
+    /// The node that the page is connected to.
+    pub(crate) async fn node(&self, tab: &Tab) -> String {
+        self.ask(tab, "text('node')")
+            .await
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// How many rows of the log are of this kind and contain this text.
+    pub(crate) async fn rows(&self, tab: &Tab, kind: &str, text: &str) -> u64 {
+        self.ask(tab, &format!("rows('{kind}', '{text}')"))
+            .await
+            .as_u64()
+            .unwrap()
+    }
+
+    /// Waits for such a row.
+    pub(crate) async fn sees(&self, tab: &Tab, kind: &str, text: &str) {
+        self.until(tab, &format!("rows('{kind}', '{text}') > 0"))
+            .await;
+    }
+
+    /// Reconnects until the front has given the tab a node other than `avoided`.
+    pub(crate) async fn leave(&self, tab: &Tab, avoided: &str) {
+        for _ in 0..20 {
+            if self.node(tab).await != avoided {
+                return;
+            }
+            let session = self.ask(tab, "text('session')").await;
+            self.click(tab, "reconnect").await;
+            self.until(tab, &format!("open() && text('session') !== {session}"))
+                .await;
+        }
+        panic!("the front gives the tab no node but {avoided}");
+    }
+
+    pub(crate) async fn screenshot(&self, tab: &Tab) -> Vec<u8> {
+        self.look_at(tab).await;
+        self.client.screenshot().await.unwrap()
+    }
+
+    /// The value of an expression over what the page shows.
+    pub(crate) async fn ask(&self, tab: &Tab, expression: &str) -> Value {
+        self.look_at(tab).await;
+        let script = format!(
+            "const text = (id) => document.getElementById(id)?.textContent;
+             const open = () => document.getElementById('status')?.dataset.open === 'true';
+             const rows = (kind, part) => [...document.querySelectorAll('#log .' + kind)]
+                 .filter((row) => row.textContent.includes(part)).length;
+             return {expression};"
+        );
+        self.client.execute(&script, vec![]).await.unwrap()
+    }
+
+    async fn until(&self, tab: &Tab, condition: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.ask(tab, condition).await != Value::Bool(true) {
+            if Instant::now() > deadline {
+                let log = self.ask(tab, "document.body.innerText").await;
+                panic!(
+                    "never true: {condition}\n{}",
+                    log.as_str().unwrap_or_default()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        self.client.clone().close().await.unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Ends Chromium too, also after a failed test.
+        let _ended = self.driver.kill();
+        let _status = self.driver.wait();
+    }
+}
