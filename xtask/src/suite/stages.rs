@@ -32,10 +32,16 @@ pub(super) fn all(suite: &mut Suite<'_>) {
     }
     suite.stage("rust tests", |workspace, count| {
         let server = tools::nats_server(workspace)?;
+        // Tests of other crates start the real binary.
+        run(cargo(workspace).args(["build", "--package", "tengen-node", "--bins"]))?;
         let mut tests = cargo(workspace);
         tests
             .args(["test", "--workspace", "--no-fail-fast"])
             .env("NATS_SERVER", server)
+            .env(
+                "TENGEN_NODE_BIN",
+                workspace.target.join("debug/tengen-node"),
+            )
             .env("WSCAT", tools::npm_tool(workspace, "wscat")?);
         counted(&mut tests, count)
     });
