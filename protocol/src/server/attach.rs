@@ -120,6 +120,9 @@ impl<C> Session<C> {
     pub fn end(&mut self) {
         self.over = true;
         self.out.clear();
+        // An ack would name a count of items that were dropped unsent; the client would call it drift.
+        self.told = self.received;
+        self.ack_owed = false;
         self.control = Vec::new();
         self.outstanding.clear();
     }

@@ -270,7 +270,14 @@ impl World {
                 self.ledger
                     .saw_push(*n as u64, &Uid::parse(to).ok(), &self.client.state().uid);
             }
-            (Source::Library, EventId::GAP) => self.ledger.gap(self.now),
+            (Source::Library, EventId::GAP) => {
+                let drift = Value::Map(vec![(
+                    Value::Text("reason".into()),
+                    Value::Text("drift".into()),
+                )]);
+                assert_ne!(event.data.value().unwrap(), drift, "the two ends disagree");
+                self.ledger.gap(self.now);
+            }
             (Source::Library, EventId::ERROR) => panic!(
                 "an honest conversation has errors: {:?}",
                 event.data.value()

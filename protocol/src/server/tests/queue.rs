@@ -34,6 +34,21 @@ fn slow_consumer_ends_the_session_and_frees_its_queue() {
 }
 
 #[test]
+fn slow_consumer_is_told_no_count_of_what_it_never_got() {
+    let mut home = Home::attached_with(Bounds {
+        max_queue_bytes: 1_000,
+        ..Bounds::default()
+    });
+    home.receive(&event(1));
+    while home.push(1) == Pushed::Queued {}
+    let (written, _) = home.written_and_close();
+    assert!(
+        matches!(written[..], [ServerFrame::Bye { .. }]),
+        "{written:?}"
+    );
+}
+
+#[test]
 fn what_is_retained_counts_against_the_bound_until_it_is_acknowledged() {
     let mut home = Home::attached_with(Bounds {
         max_queue_bytes: 1_000,
