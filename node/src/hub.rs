@@ -221,11 +221,6 @@ impl Hub {
         Ok(port)
     }
 
-    /// Whether `uid` has a session here.
-    pub(crate) fn holds(&self, uid: &Uid) -> bool {
-        self.groups.user(uid).is_some()
-    }
-
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
     }

@@ -80,11 +80,6 @@ impl Status {
     }
 }
 
-/// The node is not open, and did not open in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the node is not open")]
-pub(crate) struct NotOpen;
-
 /// The node's interest: lost at each interruption, confirmed again by a round trip.
 pub(crate) struct Interest {
     status: watch::Sender<Status>,
@@ -119,26 +114,6 @@ impl Interest {
             status.confirmed = false;
             status.losses += 1;
         });
-    }
-
-    /// Waits until the node is open, at most [`HOLD`].
-    ///
-    /// # Errors
-    /// [`NotOpen`] after that time, and at once while draining.
-    ///
-    /// # Cancel safety
-    /// May be dropped at any time.
-    pub(crate) async fn open(&self) -> Result<(), NotOpen> {
-        let status = self.status();
-        if status.is_open() {
-            return Ok(());
-        }
-        let mut watch = self.watch();
-        let decided = watch.wait_for(|status| status.is_open() || status.draining);
-        match tokio::time::timeout(HOLD, decided).await {
-            Ok(Ok(status)) if status.is_open() => Ok(()),
-            _ => Err(NotOpen),
-        }
     }
 
     fn confirm(&self, losses: u64) -> bool {

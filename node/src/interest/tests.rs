@@ -37,31 +37,6 @@ fn a_closed_node_says_why() {
 }
 
 #[tokio::test]
-async fn a_hello_is_held_until_the_node_opens() {
-    let interest = interest();
-    let held = tokio::spawn({
-        let interest = Arc::clone(&interest);
-        async move { interest.open().await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!held.is_finished());
-    interest.confirm(0);
-    assert_eq!(held.await.expect("no panic"), Ok(()));
-}
-
-#[tokio::test]
-async fn a_hello_is_held_three_seconds_at_most() {
-    let interest = interest();
-    let begun = std::time::Instant::now();
-    assert_eq!(interest.open().await, Err(NotOpen));
-    assert!(
-        begun.elapsed() >= HOLD && begun.elapsed() < HOLD * 2,
-        "{:?}",
-        begun.elapsed()
-    );
-}
-
-#[tokio::test]
 async fn a_fence_that_nobody_passes_is_lost_and_forgotten() {
     let net = LocalNet::new();
     let node = NodeId::parse("n1").expect("valid");

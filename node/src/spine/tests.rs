@@ -70,7 +70,7 @@ async fn node_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) ->
     )
     .await
     .expect("subscribed");
-    spine.interest.open().await.expect("open");
+    until_open(&spine.interest).await;
     let handle = Handle::new(Arc::clone(&spine.pusher));
     Node {
         spine,
@@ -186,6 +186,10 @@ impl Tab {
     fn ids(&self) -> Vec<&str> {
         self.events.iter().map(|(id, _)| id.as_str()).collect()
     }
+}
+
+async fn until_open(interest: &Interest) {
+    eventually("open", || interest.status().is_open()).await;
 }
 
 /// Waits until `done` holds.

@@ -49,7 +49,7 @@ async fn an_outage_closes_the_node_fails_pushes_at_once_and_is_told_as_a_gap_aft
     );
 
     net.bring_up(&near.bus);
-    near.spine.interest.open().await.expect("open again");
+    until_open(&near.spine.interest).await;
     far.handle
         .send_to_uid("alice", "t/after", &())
         .await
@@ -126,8 +126,6 @@ async fn a_draining_node_is_not_open_at_once() {
     let net = LocalNet::new();
     let node = node(&net, "n1").await;
     node.spine.interest.drain();
-    let begun = Instant::now();
-    assert!(node.spine.interest.open().await.is_err());
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(!node.spine.interest.status().is_open());
     assert_eq!(node.spine.interest.status().why_closed(), Some("draining"));
 }
