@@ -111,6 +111,12 @@ impl Dispatcher {
             r#ref = event.request,
         );
         self.metrics().items.increment();
+        if limit <= Instant::now() {
+            // It waited too long behind others. Its caller has given up: under overload, work
+            // nobody waits for any more would only keep the next ones waiting as well.
+            self.metrics().timed_out.increment();
+            return event.refuse(late());
+        }
         let place = match self.0.registry.find(&event.id) {
             Some(route) => Taker::Handler(route.clone()),
             None => Taker::Service,
@@ -257,9 +263,10 @@ impl Dispatcher {
             }
             return;
         }
-        match services.ask(&event).await {
-            Err(refusal) => event.refuse(refusal),
-            Ok(pending) => self.await_answer(event, pending, limit).await,
+        match timeout_at(limit, services.ask(&event)).await {
+            Ok(Ok(pending)) => self.await_answer(event, pending, limit).await,
+            Ok(Err(refusal)) => event.refuse(refusal),
+            Err(_) => event.refuse(late()),
         }
     }
 

@@ -171,6 +171,18 @@ pub struct Answer<T>(pub T);
 /// `()` answers nothing: a request then needs a [`Reply`] among the arguments. [`Answer`], or an
 /// encoded [`Data`], answers it. `Result<_, AppError>` answers with either; for an event the error
 /// is told to its sender as `chsk/error`.
+///
+/// A handler answers in one way. One that takes the [`Reply`] and returns an answer as well does
+/// not compile:
+///
+/// ```compile_fail,E0080
+/// use tengen_node::{Answer, Node, Reply};
+///
+/// let _ = Node::builder().on("chat/echo", async |reply: Reply| {
+///     let _ = reply.answer("once");
+///     Answer("twice")
+/// });
+/// ```
 pub trait IntoAnswer {
     /// Whether this may answer. Such a handler cannot take the [`Reply`] as well.
     const ANSWERS: bool;
