@@ -46,6 +46,9 @@ impl Default for Settings {
     }
 }
 
+/// Takes note that a session has items to handle.
+pub(crate) type Start = Box<dyn Fn(&Arc<Port>) + Send + Sync>;
+
 /// What the connections of a node share. Built once, by the composition root.
 pub(crate) struct Edge {
     pub(crate) hub: Arc<Hub>,
@@ -53,7 +56,7 @@ pub(crate) struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     /// Sees to it that what waits in a session's inbox is handled; cheap, and never under a lock.
-    pub(crate) start: Box<dyn Fn(&Arc<Port>) + Send + Sync>,
+    pub(crate) start: Start,
     /// Whether hellos are accepted: interest is confirmed and the node is not draining.
     pub(crate) is_open: Box<dyn Fn() -> bool + Send + Sync>,
     /// Every connection's task runs on it.

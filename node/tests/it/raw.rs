@@ -145,10 +145,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
             if let Some(seen) = self.take_frame() {
                 return seen;
             }
-            let mut buffer = [0; 16_384];
-            match self.socket.read(&mut buffer).await {
+            match self.socket.read_buf(&mut self.received).await {
                 Ok(0) | Err(_) => return Seen::End,
-                Ok(read) => self.received.extend_from_slice(&buffer[..read]),
+                Ok(_) => {}
             }
         }
     }
