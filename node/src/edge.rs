@@ -6,7 +6,6 @@ pub(crate) mod control;
 pub(crate) mod decoder;
 #[cfg(test)]
 #[path = "../tests/it/raw.rs"]
-#[allow(unreachable_pub, reason = "the integration tests use the same file")]
 pub(crate) mod raw;
 pub(crate) mod scratch;
 pub(crate) mod upgrade;

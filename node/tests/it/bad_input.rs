@@ -295,3 +295,21 @@ async fn f25_a_client_that_falls_silent_is_closed_with_ping_timeout() {
     assert!((34.5..39.0).contains(&closed), "{closed} s");
     assert!(bystander.state().borrow().open);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f27_a_client_whose_socket_is_reset_or_half_closed_is_let_go() {
+    let cluster = cluster().await;
+    beside_a_client(&cluster, async |mut raw| {
+        raw.hello("c", 1).await;
+        raw.socket().shutdown().await.expect("shut down");
+        assert_eq!(raw.next().await, Seen::End);
+    })
+    .await;
+    beside_a_client(&cluster, async |mut raw| {
+        raw.hello("c", 1).await;
+        raw.socket()
+            .set_zero_linger()
+            .expect("a reset instead of a close");
+    })
+    .await;
+}

@@ -5,18 +5,18 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-pub const TEXT: u8 = 0x1;
-pub const BINARY: u8 = 0x2;
-pub const CLOSE: u8 = 0x8;
-pub const PING: u8 = 0x9;
-pub const FIN: u8 = 0x80;
+pub(crate) const TEXT: u8 = 0x1;
+pub(crate) const BINARY: u8 = 0x2;
+pub(crate) const CLOSE: u8 = 0x8;
+pub(crate) const PING: u8 = 0x9;
+pub(crate) const FIN: u8 = 0x80;
 
 /// Longer than any silence that a test may meet; then the test has failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub(crate) enum Seen {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -26,13 +26,13 @@ pub enum Seen {
 }
 
 /// One end of a WebSocket after its handshake.
-pub struct Raw<S> {
+pub(crate) struct Raw<S> {
     socket: S,
     received: Vec<u8>,
 }
 
 /// A masked frame with a true length.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(first, payload.len() as u64);
     let mask = [0x0f, 0xa5, 0x3c, 0x77];
     frame.extend(mask);
@@ -46,7 +46,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The header of a masked frame, up to its mask, with whatever length a test claims.
-pub fn header(first: u8, length: u64) -> Vec<u8> {
+pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
     let mut header = vec![first];
     match length {
         0..=125 => header.push(0x80 | length as u8),
@@ -64,37 +64,37 @@ pub fn header(first: u8, length: u64) -> Vec<u8> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// `received` is what came behind the handshake's answer.
-    pub fn new(socket: S, received: Vec<u8>) -> Raw<S> {
+    pub(crate) fn new(socket: S, received: Vec<u8>) -> Raw<S> {
         Raw { socket, received }
     }
 
-    pub fn socket(&mut self) -> &mut S {
+    pub(crate) fn socket(&mut self) -> &mut S {
         &mut self.socket
     }
 
     /// Sends bytes as they are. A server that has closed meanwhile may not take them.
-    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
     }
 
-    pub async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         self.send_bytes(&frame(FIN | TEXT, text.as_bytes())).await;
     }
 
-    pub async fn send_close(&mut self, code: u16) {
+    pub(crate) async fn send_close(&mut self, code: u16) {
         self.send_bytes(&frame(FIN | CLOSE, &code.to_be_bytes()))
             .await;
     }
 
     /// The next frame, control frames included.
-    pub async fn next(&mut self) -> Seen {
+    pub(crate) async fn next(&mut self) -> Seen {
         timeout(PATIENCE, self.read_frame())
             .await
             .expect("the server says something")
     }
 
     /// The next frame, which is text.
-    pub async fn text(&mut self) -> String {
+    pub(crate) async fn text(&mut self) -> String {
         match self.next().await {
             Seen::Text(text) => text,
             other => panic!("text expected, got {other:?}"),
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     /// Reads on to the first text that begins with `start`, over anything else but the end.
-    pub async fn text_that_begins(&mut self, start: &str) -> String {
+    pub(crate) async fn text_that_begins(&mut self, start: &str) -> String {
         loop {
             match self.next().await {
                 Seen::Text(text) if text.starts_with(start) => return text,
@@ -113,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     /// Says hello and returns the server's.
-    pub async fn hello(&mut self, client: &str, attempt: u64) -> String {
+    pub(crate) async fn hello(&mut self, client: &str, attempt: u64) -> String {
         self.send(&format!(
             r#"[0,{{"client":"{client}","attempt":{attempt}}}]"#
         ))
@@ -123,14 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// Expects `bye` with this code, a Close with the same, and after our answer the end: no
     /// second Close, nothing else. Returns the reason.
-    pub async fn refused(&mut self, code: u16) -> String {
+    pub(crate) async fn refused(&mut self, code: u16) -> String {
         let bye = self.text_that_begins("[7,").await;
         assert!(bye.starts_with(&format!("[7,{code},")), "{bye}");
         self.closed(code).await
     }
 
     /// Expects a Close with this code and, after our answer, the end.
-    pub async fn closed(&mut self, code: u16) -> String {
+    pub(crate) async fn closed(&mut self, code: u16) -> String {
         let Seen::Close(Some(seen), reason) = self.next().await else {
             panic!("no close")
         };
