@@ -115,6 +115,8 @@ async fn next(
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let accepted = async {
         let permit = handshakes.clone().acquire_owned().await.ok()?;
+        // Once until the next success; the counter has the rest.
+        let mut warned = false;
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => return Some((stream, peer, permit)),
@@ -122,7 +124,9 @@ async fn next(
                 Err(error) if is_peers(&error) => metrics.edge.accept_errors.increment(),
                 Err(error) => {
                     metrics.edge.accept_errors.increment();
-                    tracing::warn!(%error, "cannot accept connections, pausing");
+                    if !std::mem::replace(&mut warned, true) {
+                        tracing::warn!(%error, "cannot accept connections, pausing");
+                    }
                     // The listener stays readable, so without a pause this would spin.
                     tokio::time::sleep(limits.exhausted_pause).await;
                 }
