@@ -86,11 +86,8 @@ impl Node {
             ..Limits::default()
         };
 
-        let (tasks, closing, stop) = (
-            TaskTracker::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let (tasks, background) = (TaskTracker::new(), TaskTracker::new());
+        let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let waiting = Arc::new(Waiting::default());
         let swept = Arc::new(AtomicU64::new(0));
         let beside = {
@@ -115,7 +112,7 @@ impl Node {
             bus.clone(),
             Arc::clone(&metrics),
             beside,
-            &tasks,
+            &background,
             &stop,
         )
         .await?;
@@ -137,7 +134,7 @@ impl Node {
             }),
             config.handler_timeout,
             tasks.clone(),
-            stop.clone(),
+            closing.clone(),
         );
         let edge = Arc::new(Edge {
             hub: Arc::clone(&hub),
@@ -164,6 +161,7 @@ impl Node {
             interest,
             max_bytes: limits.max_bytes,
             tasks,
+            background,
             closing,
             stop,
             swept,
@@ -253,7 +251,7 @@ impl Node {
 
     /// Serves the admin routes until the node has stopped.
     pub fn serve_admin(&self, listener: TcpListener) -> impl Future<Output = ()> + Send + use<> {
-        let (tasks, stop) = (self.shared.tasks.clone(), self.shared.stop.clone());
+        let (tasks, stop) = (self.shared.background.clone(), self.shared.stop.clone());
         let limits = AcceptLimits::default();
         accept::serve(
             listener,
@@ -277,10 +275,13 @@ impl Node {
         self.shared
             .hub
             .end_all(CloseCode::RESTARTING, "node is stopping");
-        self.pusher.close().await;
         self.shared.tasks.close();
-        self.shared.stop.cancel();
+        // The sweep still runs: it gives up on peers that do not answer our Close.
         self.shared.tasks.wait().await;
+        self.pusher.close().await;
+        self.shared.stop.cancel();
+        self.shared.background.close();
+        self.shared.background.wait().await;
         self.shared.bus.drain().await;
         self.admin.page.shutdown();
     }

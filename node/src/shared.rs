@@ -27,10 +27,13 @@ pub(crate) struct Shared {
     pub(crate) bus: Bus,
     pub(crate) interest: Arc<Interest>,
     pub(crate) max_bytes: usize,
+    /// What serves clients: accept loop, connections, handlers.
     pub(crate) tasks: TaskTracker,
-    /// Ends what serves clients.
+    /// What serves the closing, and so outlives it: ingest, sweep, the admin port.
+    pub(crate) background: TaskTracker,
+    /// Ends `tasks`.
     pub(crate) closing: CancellationToken,
-    /// Ends what serves the closing: bus, sweep, metrics.
+    /// Ends `background`.
     pub(crate) stop: CancellationToken,
     /// When the sweep last came round, in the hub's milliseconds.
     pub(crate) swept: Arc<AtomicU64>,

@@ -7,6 +7,7 @@ mod handlers;
 mod heard;
 mod identity;
 mod kicks;
+mod mounting;
 mod order;
 mod outages;
 mod pushes;
