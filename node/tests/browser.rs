@@ -6,5 +6,7 @@
 mod demo;
 #[path = "browser/page.rs"]
 mod page;
+#[path = "browser/readme.rs"]
+mod readme;
 #[path = "browser/story.rs"]
 mod story;

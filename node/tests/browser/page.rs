@@ -87,6 +87,26 @@ impl Browser {
         tab
     }
 
+    /// Opens any address in the present tab.
+    pub(crate) async fn visit(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// Puts another page in the place of the present one, at its address.
+    pub(crate) async fn write(&self, html: &str) {
+        let script = "document.open(); document.write(arguments[0]); document.close();";
+        self.client
+            .execute(script, vec![json!(html)])
+            .await
+            .unwrap();
+    }
+
+    /// Waits until the present tab makes `condition` true.
+    pub(crate) async fn shows(&self, condition: &str) {
+        let tab = Tab(self.client.window().await.unwrap());
+        self.until(&tab, condition).await;
+    }
+
     /// One more tab.
     pub(crate) async fn new_tab(&self, url: &str) -> Tab {
         let tab = Tab(self.client.new_window(true).await.unwrap().handle);
