@@ -77,8 +77,8 @@ async function send(id, data) {
 function showState(state) {
   const { next_reconnect_at, open } = state;
   $("status").dataset.open = String(open);
-  $("status").textContent = open ? "open" : next_reconnect_at ? "reconnecting" : "closed";
-  $("uid").textContent = state.uid ?? "nobody (anonymous)";
+  $("status").textContent = open ? "open" : next_reconnect_at ? "reconnecting" : whyClosed(state).split(" · ")[0];
+  $("uid").textContent = state.uid ?? "anonymous";
   $("node").textContent = open ? state.node : "–";
   $("session").textContent = state.session ?? "–";
   $("session").title = state.session ?? "";
@@ -91,6 +91,7 @@ function showState(state) {
 function whyClosed({ last_close, last_error }) {
   // An error belongs to this close if it is not older.
   const error = last_error && last_error.at >= (last_close?.at ?? 0) ? last_error.text : undefined;
+  if (!last_close && !error) return "connecting";
   return ["closed", last_close?.reason, error].filter(Boolean).join(" · ");
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask test browser` runs it; plain `cargo test` leaves it out, because it needs Chromium.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 #[path = "browser/demo.rs"]
 mod demo;
 #[path = "browser/page.rs"]
