@@ -143,10 +143,10 @@ impl Hub {
         codec: Codec,
         now: Millis,
     ) -> Result<Attachment, HelloRefused> {
-        if let Some(port) = hello.session.as_ref().and_then(|id| self.session(id)) {
-            if let Some(resumed) = self.resume(&port, hello, &uid, codec, now)? {
-                return Ok(resumed);
-            }
+        if let Some(port) = hello.session.as_ref().and_then(|id| self.session(id))
+            && let Some(resumed) = self.resume(&port, hello, &uid, codec, now)?
+        {
+            return Ok(resumed);
         }
         if hello.session.is_some() {
             self.metrics.hub.unresumed.increment();
