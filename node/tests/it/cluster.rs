@@ -13,11 +13,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// The longest that anything here may take before it counts as never.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which bus a test runs on; see [`each_bus`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Local,
     Nats,
 }
@@ -42,13 +42,13 @@ macro_rules! each_bus {
 }
 
 /// The bus of a test, and for NATS its server.
-pub enum Net {
+pub(crate) enum Net {
     Local(LocalNet),
     Nats(NatsServer),
 }
 
 impl Net {
-    pub async fn start(kind: Kind) -> Net {
+    pub(crate) async fn start(kind: Kind) -> Net {
         match kind {
             Kind::Local => Net::Local(LocalNet::new()),
             Kind::Nats => Net::Nats(NatsServer::start().await),
@@ -56,7 +56,7 @@ impl Net {
     }
 
     /// One more participant: a node's, or a service's.
-    pub async fn bus(&self) -> Bus {
+    pub(crate) async fn bus(&self) -> Bus {
         match self {
             Net::Local(net) => net.bus(),
             Net::Nats(server) => Bus::nats(NatsOptions::new(server.url()))
@@ -65,7 +65,7 @@ impl Net {
         }
     }
 
-    pub fn nats(&self) -> &NatsServer {
+    pub(crate) fn nats(&self) -> &NatsServer {
         match self {
             Net::Nats(server) => server,
             Net::Local(_) => panic!("this test runs on NATS only"),
@@ -74,7 +74,7 @@ impl Net {
 }
 
 /// One node with its two listeners.
-pub struct Running {
+pub(crate) struct Running {
     pub node: Node,
     pub address: SocketAddr,
     pub admin: SocketAddr,
@@ -82,7 +82,7 @@ pub struct Running {
 }
 
 impl Running {
-    pub async fn start(builder: NodeBuilder) -> Running {
+    pub(crate) async fn start(builder: NodeBuilder) -> Running {
         let node = builder.build().await.expect("the node builds");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -100,17 +100,17 @@ impl Running {
         }
     }
 
-    pub fn handle(&self) -> Handle {
+    pub(crate) fn handle(&self) -> Handle {
         self.node.handle()
     }
 
     /// The channel socket's address.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}/chsk", self.address)
     }
 
     /// Ends the node in order.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.node.shutdown().await;
         for listener in self.listeners {
             listener.await.expect("a listener does not panic");
@@ -119,21 +119,21 @@ impl Running {
 }
 
 /// Nodes on one bus.
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub net: Net,
     nodes: Vec<Running>,
 }
 
 impl Cluster {
     /// `count` nodes with default settings and no handlers.
-    pub async fn start(kind: Kind, count: usize) -> Cluster {
+    pub(crate) async fn start(kind: Kind, count: usize) -> Cluster {
         Cluster::with(kind, count, |builder| builder).await
     }
 
     /// The same, each changed by `change`: handlers, hooks, settings.
     ///
     /// A test's user is who its `x-uid` header says; nobody else is asked.
-    pub async fn with(
+    pub(crate) async fn with(
         kind: Kind,
         count: usize,
         change: impl Fn(NodeBuilder) -> NodeBuilder,
@@ -154,30 +154,30 @@ impl Cluster {
         cluster
     }
 
-    pub fn node(&self, number: usize) -> &Running {
+    pub(crate) fn node(&self, number: usize) -> &Running {
         &self.nodes[number]
     }
 
     /// Takes a node out, to be stopped or dropped by the test.
-    pub fn take(&mut self, number: usize) -> Running {
+    pub(crate) fn take(&mut self, number: usize) -> Running {
         self.nodes.remove(number)
     }
 
     /// Waits until a node says that it is ready.
-    pub async fn ready(&self, number: usize) {
+    pub(crate) async fn ready(&self, number: usize) {
         let node = &self.nodes[number].node;
         eventually("the node is ready", async || node.ready().await.is_ok()).await;
     }
 
     /// An open client of `uid` (or of nobody) on a node.
-    pub async fn client(&self, number: usize, uid: Option<&str>) -> Client {
+    pub(crate) async fn client(&self, number: usize, uid: Option<&str>) -> Client {
         let client = self.builder(number, uid).connect().await;
         client.expect("the client connects")
     }
 
     /// A client in the making, for tests that choose codec, client id and so on.
-    pub fn builder(&self, number: usize, uid: Option<&str>) -> tengen_client::Builder {
-        let builder = Client::builder(&self.nodes[number].url());
+    pub(crate) fn builder(&self, number: usize, uid: Option<&str>) -> tengen_client::Builder {
+        let builder = Client::builder(self.nodes[number].url());
         match uid {
             Some(uid) => builder.header("x-uid", &encoded(uid)),
             None => builder,
@@ -185,7 +185,7 @@ impl Cluster {
     }
 
     /// The bus as a service sees it.
-    pub async fn service(&self) -> Bus {
+    pub(crate) async fn service(&self) -> Bus {
         let bus = self.net.bus().await;
         eventually("the service's bus is up", async || {
             bus.ping(PATIENCE).await.is_ok()
@@ -194,13 +194,13 @@ impl Cluster {
         bus
     }
 
-    pub fn subjects(&self) -> Subjects {
+    pub(crate) fn subjects(&self) -> Subjects {
         Subjects::new("tengen").expect("the default prefix is good")
     }
 }
 
 /// Polls until `condition` holds; fails the test when it does not within [`PATIENCE`].
-pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while !condition().await {
         assert!(
@@ -212,7 +212,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 }
 
 /// Waits for `what`, at most [`PATIENCE`].
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("not within {PATIENCE:?}: {what}"),

@@ -6,16 +6,16 @@ use tengen_client::{Client, Events, Source};
 use crate::cluster::soon;
 
 /// The pushes and library events of one client, in the order in which they came.
-pub struct Heard(Events);
+pub(crate) struct Heard(Events);
 
 impl Heard {
     /// From now on.
-    pub fn by(client: &Client) -> Heard {
+    pub(crate) fn by(client: &Client) -> Heard {
         Heard(client.events())
     }
 
     /// The next event that is no state change or handshake of the library itself.
-    pub async fn next(&mut self) -> (String, tengen_protocol::Data) {
+    pub(crate) async fn next(&mut self) -> (String, tengen_protocol::Data) {
         loop {
             let event = soon("the next event", self.0.recv())
                 .await
@@ -29,7 +29,7 @@ impl Heard {
     }
 
     /// The data of the next event, which must be `id`.
-    pub async fn data<T: DeserializeOwned>(&mut self, id: &str) -> T {
+    pub(crate) async fn data<T: DeserializeOwned>(&mut self, id: &str) -> T {
         let (next, data) = self.next().await;
         assert_eq!(next, id);
         data.to().expect("the data is of the expected type")
