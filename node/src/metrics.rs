@@ -92,6 +92,7 @@ metrics! {
         Counter closed = "connections_closed_total": "Close frames sent, answers to the peer's included.";
         Counter violations = "violations_total": "Connections that broke RFC 6455.";
         Counter received_bytes = "received_bytes_total": "Bytes read from WebSockets.";
+        Counter writes = "writes_total": "Times that frames were handed to a WebSocket, many frames each.";
     }
 }
 

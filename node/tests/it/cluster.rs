@@ -199,6 +199,18 @@ impl Cluster {
     }
 }
 
+/// What the node's `/metrics` say of one name without labels.
+pub async fn metric(cluster: &Cluster, node: usize, name: &str) -> u64 {
+    let url = format!("http://{}/metrics", cluster.node(node).admin);
+    let response = reqwest::get(url).await.expect("the admin port answers");
+    let text = response.text().await.expect("a body");
+    let line = text.lines().find(|line| line.starts_with(name));
+    let value = line
+        .and_then(|line| line.rsplit(' ').next())
+        .and_then(|value| value.parse().ok());
+    value.unwrap_or_else(|| panic!("{name} is not in /metrics"))
+}
+
 /// Polls until `condition` holds; fails the test when it does not within [`PATIENCE`].
 pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tengen_client::Client;
 use tengen_node::PushError;
 
-use crate::cluster::{Cluster, Kind, Net, eventually};
+use crate::cluster::{Cluster, Kind, Net, eventually, metric};
 use crate::heard::Heard;
 
 const BURST: usize = 200_000;
@@ -158,21 +158,10 @@ async fn a_burst_to_a_client_that_does_not_read_ends_it_alone() {
     for client in &clients {
         assert!(client.state().borrow().open);
     }
-    let slow = async || {
-        let url = format!("http://{}/metrics", cluster.node(0).admin);
-        let text = reqwest::get(url)
-            .await
-            .expect("answered")
-            .text()
-            .await
-            .expect("text");
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("tengen_hub_sessions_slow_total"))
-            .map(str::to_owned);
-        line.is_some_and(|line| line.ends_with(" 1"))
-    };
-    eventually("one slow session", slow).await;
+    eventually("one slow session", async || {
+        metric(&cluster, 0, "tengen_hub_sessions_slow_total").await == 1
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use tengen_client::Client;
 use tengen_node::PushError;
 use tengen_protocol::{Codec, ErrorCode, Uid};
 
-use crate::cluster::{Cluster, Kind, PATIENCE, eventually};
+use crate::cluster::{Cluster, Kind, PATIENCE, eventually, metric};
 use crate::each_bus;
 use crate::heard::Heard;
 
@@ -18,7 +18,7 @@ each_bus!(
     f43_closing_one_of_three_tabs_changes_nothing_for_the_others,
     f48_all_and_anonymous_reach_each_of_theirs_once,
     f49_any_uid_gets_exactly_its_own_pushes,
-    f59_a_hundred_pushes_in_a_loop_arrive_in_order,
+    f59_a_hundred_pushes_in_a_loop_arrive_in_order_in_at_most_four_writes,
     f63b_a_malformed_push_is_answered_and_its_neighbours_arrive,
     f63c_the_same_message_id_is_delivered_once,
     b1_one_publishers_order_holds_across_uid_all_and_batch,
@@ -193,20 +193,32 @@ async fn f49_any_uid_gets_exactly_its_own_pushes(kind: Kind) {
     }
 }
 
-async fn f59_a_hundred_pushes_in_a_loop_arrive_in_order(kind: Kind) {
+async fn f59_a_hundred_pushes_in_a_loop_arrive_in_order_in_at_most_four_writes(kind: Kind) {
     let cluster = Cluster::start(kind, 2).await;
     let alice = cluster.client(1, Some("alice")).await;
     let mut heard = Heard::by(&alice);
     let handle = cluster.node(0).handle();
-    for n in 0..100_u64 {
-        handle
-            .send_to_uid("alice", "t/n", &n)
-            .try_send()
-            .expect("taken");
+    let mut fewest = u64::MAX;
+    // A busy machine may stop the loop in its middle; it does not do so every time.
+    for _ in 0..10 {
+        let before = metric(&cluster, 1, "tengen_edge_writes_total").await;
+        for n in 0..100_u64 {
+            handle
+                .send_to_uid("alice", "t/n", &n)
+                .try_send()
+                .expect("taken");
+        }
+        for n in 0..100 {
+            assert_eq!(heard.data::<u64>("t/n").await, n);
+        }
+        let writes = metric(&cluster, 1, "tengen_edge_writes_total").await - before;
+        assert!(writes > 0, "the metric counts");
+        fewest = fewest.min(writes);
+        if fewest <= 4 {
+            return;
+        }
     }
-    for n in 0..100 {
-        assert_eq!(heard.data::<u64>("t/n").await, n);
-    }
+    panic!("{fewest} writes at best");
 }
 
 async fn f63b_a_malformed_push_is_answered_and_its_neighbours_arrive(kind: Kind) {
@@ -259,20 +271,8 @@ async fn f63b_a_malformed_push_is_answered_and_its_neighbours_arrive(kind: Kind)
     }
     assert_eq!(before_end(&mut heard).await, ["t/first", "t/last"]);
 
-    let metrics = format!("http://{}/metrics", cluster.node(0).admin);
-    let text = reqwest::get(metrics)
-        .await
-        .expect("answered")
-        .text()
-        .await
-        .expect("text");
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("tengen_ingest_malformed_total"));
-    assert!(
-        line.is_some_and(|line| line.ends_with(&format!(" {}", cases.len() + 1))),
-        "{line:?}"
-    );
+    let malformed = metric(&cluster, 0, "tengen_ingest_malformed_total").await;
+    assert_eq!(malformed, cases.len() as u64 + 1);
 }
 
 async fn f63c_the_same_message_id_is_delivered_once(kind: Kind) {
@@ -344,7 +344,6 @@ async fn b2_only_and_except_choose_among_a_users_clients(kind: Kind) {
     assert_eq!(to_phone.next().await.0, "t/except");
 }
 
-/// Told as a condition, because the mark of the end may overtake nothing here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_are_counted_and_cost_nobody_anything() {
     let cluster = Cluster::start(Kind::Local, 1).await;
@@ -362,15 +361,7 @@ async fn strangers_are_counted_and_cost_nobody_anything() {
     end(&service).await;
     assert_eq!(before_end(&mut heard).await, [""; 0]);
     eventually("50 strangers in the metrics", async || {
-        let url = format!("http://{}/metrics", cluster.node(0).admin);
-        let text = reqwest::get(url)
-            .await
-            .expect("answered")
-            .text()
-            .await
-            .expect("text");
-        text.lines()
-            .any(|line| line.starts_with("tengen_ingest_strangers_total") && line.ends_with(" 50"))
+        metric(&cluster, 0, "tengen_ingest_strangers_total").await == 50
     })
     .await;
 }

@@ -36,6 +36,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                         return self.written(cx);
                     }
                 }
+                self.edge.metrics.edge.writes.increment();
                 match self.writer.poll_write(&mut self.socket, cx, frames) {
                     Poll::Ready(result) => result?,
                     Poll::Pending => {
