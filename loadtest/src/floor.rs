@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::sockets::{self, Sources};
+use crate::{
+    process::thread_cpu_time,
+    sockets::{self, Sources},
+};
 
 /// What the kernel alone can do.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -18,11 +21,18 @@ pub(crate) struct Floor {
     pub(crate) writes: u64,
     /// Time spent in the writing loop alone.
     pub(crate) seconds: f64,
+    /// Processor time of the same, which other work on the machine does not lengthen.
+    pub(crate) cpu_seconds: f64,
 }
 
 impl Floor {
     pub(crate) fn per_second(&self) -> f64 {
         self.writes as f64 / self.seconds
+    }
+
+    /// Processor time for one write, in microseconds.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        self.cpu_seconds * 1e6 / self.writes as f64
     }
 }
 
@@ -35,10 +45,10 @@ pub(crate) fn measure(sockets: usize, frame_bytes: usize, rounds: u32) -> Result
     let mut pairs = pairs(sockets)?;
     let frame = vec![0x5a_u8; frame_bytes];
     let mut scratch = vec![0_u8; frame_bytes];
-    let mut spent = Duration::ZERO;
+    let (mut spent, mut cpu_spent) = (Duration::ZERO, Duration::ZERO);
     // The first round warms caches and socket buffers up.
     for round in 0..=rounds {
-        let begin = Instant::now();
+        let (begin, cpu_begin) = (Instant::now(), thread_cpu_time()?);
         for (near, _) in &mut pairs {
             let written = near.write(&frame)?;
             ensure!(
@@ -48,6 +58,7 @@ pub(crate) fn measure(sockets: usize, frame_bytes: usize, rounds: u32) -> Result
         }
         if round > 0 {
             spent += begin.elapsed();
+            cpu_spent += thread_cpu_time()? - cpu_begin;
         }
         for (_, far) in &mut pairs {
             far.read_exact(&mut scratch)?;
@@ -58,6 +69,7 @@ pub(crate) fn measure(sockets: usize, frame_bytes: usize, rounds: u32) -> Result
         frame_bytes,
         writes: sockets as u64 * u64::from(rounds),
         seconds: spent.as_secs_f64(),
+        cpu_seconds: cpu_spent.as_secs_f64(),
     })
 }
 

@@ -22,8 +22,14 @@ use link::{Link, SCRATCH_BYTES};
 pub(crate) use open::{Login, Opening};
 use poller::Poller;
 
-/// An item waits at most this long for its acknowledgement (the design's limit is one second).
-const ACK_AFTER: Duration = Duration::from_millis(750);
+/// An item waits at least this long for its acknowledgement, and at most [`SWEEP`] longer: within
+/// the protocol's second.
+const ACK_AFTER: Duration = Duration::from_millis(850);
+const SWEEP: Duration = Duration::from_millis(100);
+
+/// A reader that found less than a full batch rests this long. Without it every frame wakes the
+/// reader, and both it and the writer pay for a switch of threads on cores that they share.
+const REST: Duration = Duration::from_millis(1);
 
 /// How far all connections together have come. Written by the readers, read by the run.
 #[derive(Debug)]
@@ -188,6 +194,7 @@ fn read(
     let mut swept = Instant::now();
     while !stop.load(Ordering::SeqCst) {
         poller.wait(Duration::from_millis(50), &mut ready)?;
+        let found = ready.len();
         for index in ready.drain(..) {
             let link = &mut links[index as usize];
             let items = link.readable(codec, &mut scratch);
@@ -198,7 +205,10 @@ fn read(
                 poller.remove(link.stream())?;
             }
         }
-        if swept.elapsed() > ACK_AFTER / 4 {
+        if (1..poller::BATCH).contains(&found) {
+            std::thread::sleep(REST);
+        }
+        if swept.elapsed() > SWEEP {
             swept = Instant::now();
             for link in &mut links {
                 link.acknowledge_if_due(codec, swept, ACK_AFTER);

@@ -61,5 +61,23 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((user + kernel) * 10))
 }
 
+/// Processor time of the calling thread since it started.
+pub(crate) fn thread_cpu_time() -> std::io::Result<Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes one timespec to a place that lives through the call.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    if result < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // Both are never negative, and the second is below a billion.
+    Ok(Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    ))
+}
+
 #[cfg(test)]
 mod tests;

@@ -76,19 +76,25 @@ impl Link {
         self.take(codec, &[])
     }
 
-    /// Reads once and takes every whole frame. Items of the ledger that came.
+    /// Reads until there is no more and takes every whole frame. Items of the ledger that came.
     pub(super) fn readable(&mut self, codec: Codec, scratch: &mut [u8]) -> u64 {
-        match (&self.stream).read(scratch) {
-            Ok(0) => self.end("the node hung up"),
-            Ok(count) => return self.take(codec, &scratch[..count]),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(error) => self.end(&format!("reading failed: {}", error.kind())),
+        let mut items = 0;
+        while self.open {
+            match (&self.stream).read(scratch) {
+                Ok(0) => self.end("the node hung up"),
+                Ok(count) => {
+                    items += self.take(codec, &scratch[..count]);
+                    // A short read has emptied the socket (epoll(7)); what comes later is told.
+                    if count < scratch.len() {
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self.end(&format!("reading failed: {}", error.kind())),
+            }
         }
-        0
+        items
     }
 
     fn take(&mut self, codec: Codec, fresh: &[u8]) -> u64 {

