@@ -63,6 +63,22 @@ impl Writer {
     }
 }
 
+/// One system call: `write` for a lone frame, which the kernel has less to do for, else `writev`.
+fn write_batch<W: AsyncWrite>(
+    socket: Pin<&mut W>,
+    cx: &mut Context<'_>,
+    batch: &[Bytes],
+) -> Poll<io::Result<usize>> {
+    if let [frame] = batch {
+        return socket.poll_write(cx, frame);
+    }
+    let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+    for (slice, frame) in slices.iter_mut().zip(batch) {
+        *slice = IoSlice::new(frame);
+    }
+    socket.poll_write_vectored(cx, &slices[..batch.len()])
+}
+
 /// Writes `frames` in order until the socket blocks. `done` counts those written whole; the first
 /// of the others is advanced by what the socket took of it.
 fn write_all<W: AsyncWrite + Unpin>(
@@ -73,12 +89,7 @@ fn write_all<W: AsyncWrite + Unpin>(
 ) -> Poll<io::Result<()>> {
     while *done < frames.len() {
         let batch = &frames[*done..frames.len().min(*done + FRAMES_PER_WRITE)];
-        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-        for (slice, frame) in slices.iter_mut().zip(batch) {
-            *slice = IoSlice::new(frame);
-        }
-        let slices = &slices[..batch.len()];
-        let mut written = ready!(Pin::new(&mut *socket).poll_write_vectored(cx, slices))?;
+        let mut written = ready!(write_batch(Pin::new(&mut *socket), cx, batch))?;
         if written == 0 && batch.iter().any(|frame| !frame.is_empty()) {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
