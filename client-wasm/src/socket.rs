@@ -139,7 +139,7 @@ impl Socket {
         )
     }
 
-    /// Connects again after [`Socket::disconnect`] or a refusal.
+    /// Connects again after `disconnect` or a refusal.
     pub fn connect(&self) {
         self.driver.act(|session| session.connect(now()));
     }

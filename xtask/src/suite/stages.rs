@@ -20,7 +20,10 @@ pub(super) fn all(suite: &mut Suite<'_>) {
     suite.stage("docs", |workspace, _| {
         run(cargo(workspace)
             .args(["doc", "--workspace", "--no-deps", "--quiet"])
-            .env("RUSTDOCFLAGS", "-D warnings"))
+            .env(
+                "RUSTDOCFLAGS",
+                "-D warnings -A rustdoc::private_intra_doc_links",
+            ))
     });
     match tools::cargo_deny(suite.workspace) {
         Ok(deny) => suite.stage("licences and bans", |workspace, _| {

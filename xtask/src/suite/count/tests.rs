@@ -29,3 +29,18 @@ fn results_of_several_test_programs_add_up() {
 fn results_of_node_are_read() {
     check(&["# tests 5", "# pass 4", "# fail 1", "# skipped 0"], 4, 1);
 }
+
+#[test]
+fn benches_that_run_small_are_counted() {
+    check(
+        &[
+            "Testing decode/event",
+            "Success",
+            "",
+            "Testing decode/hello",
+            "Success",
+        ],
+        2,
+        0,
+    );
+}
