@@ -14,6 +14,7 @@ use tengen_bus::{Bus, Delivery, Message, Shed, Subject, Subscription};
 use tengen_protocol::subject::{SendTo, Subjects};
 use tengen_protocol::{Limits, RawEvent, Refusal};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use self::answers::Answers;
 use self::seen::{Note, Seen};
@@ -74,12 +75,13 @@ impl Ingest {
         subjects: Subjects,
         fences: Arc<Fences>,
         interest: Arc<Interest>,
+        tracker: &TaskTracker,
     ) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
             metrics: Arc::clone(hub.metrics()),
             limits: hub.bounds().limits,
-            answers: Answers::start(bus),
+            answers: Answers::start(bus, tracker),
             sequences: Sequences::new(hub.now()),
             seen: Seen::new(ID_WINDOW, MAX_IDS),
             warn_malformed: Seldom::new(MINUTE),

@@ -74,6 +74,7 @@ impl Spine {
             subjects,
             Arc::clone(&fences),
             Arc::clone(&interest),
+            tracker,
         );
 
         tracker.spawn(ingest.run(pushes, stop.clone()));

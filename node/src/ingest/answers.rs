@@ -3,6 +3,7 @@
 use tengen_bus::{Bus, Publish, Subject};
 use tengen_protocol::Refusal;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 /// Answers that may wait for the bus; more are dropped, since their askers flood.
 const MAX_WAITING: usize = 1024;
@@ -11,10 +12,10 @@ const MAX_WAITING: usize = 1024;
 pub(crate) struct Answers(mpsc::Sender<Publish>);
 
 impl Answers {
-    /// Starts the task that sends; it ends when this value is dropped.
-    pub(crate) fn start(bus: Bus) -> Self {
+    /// Starts the task that sends, on `tracker`; it ends when this value is dropped.
+    pub(crate) fn start(bus: Bus, tracker: &TaskTracker) -> Self {
         let (sender, mut receiver) = mpsc::channel::<Publish>(MAX_WAITING);
-        tokio::spawn(async move {
+        tracker.spawn(async move {
             while let Some(answer) = receiver.recv().await {
                 // The bus may be down; then the asker runs into its own deadline.
                 let _ = bus.publish(answer).await;

@@ -200,7 +200,7 @@ impl Cluster {
 }
 
 /// What the node's `/metrics` say of one name without labels.
-pub async fn metric(cluster: &Cluster, node: usize, name: &str) -> u64 {
+pub(crate) async fn metric(cluster: &Cluster, node: usize, name: &str) -> u64 {
     let url = format!("http://{}/metrics", cluster.node(node).admin);
     let response = reqwest::get(url).await.expect("the admin port answers");
     let text = response.text().await.expect("a body");
