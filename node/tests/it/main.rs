@@ -2,6 +2,7 @@
 
 mod admin;
 mod bad_input;
+mod binary;
 mod cluster;
 mod handlers;
 mod heard;
