@@ -207,5 +207,13 @@ async fn an_outage_fails_pushes_at_once_and_is_told_as_a_gap_after_it() {
         data.to::<serde_json::Value>().expect("a map")["reason"],
         "bus-down"
     );
-    assert_eq!(heard.data::<u64>("t/after").await, 3);
+    // The refused push left a hole in its publisher's numbers. Where the first gap was written
+    // already when the hole is seen, that is a second one.
+    let (next, data) = loop {
+        let (next, data) = heard.next().await;
+        if next != "chsk/gap" {
+            break (next, data);
+        }
+    };
+    assert_eq!((next.as_str(), data.to::<u64>()), ("t/after", Ok(3)));
 }
