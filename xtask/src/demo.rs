@@ -37,9 +37,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// Starts everything, prints how to use it, and ends everything when it is told to.
 pub(crate) fn demo(workspace: &Workspace, options: &Options) -> Result<()> {
     if !options.no_build {
-        if !workspace.root.join("client-wasm/pkg/tengen.js").is_file() {
-            web::build(workspace, false)?;
-        }
+        web::build(workspace, false)?;
         run(Command::new("cargo")
             .args(["build", "--package", "tengen-node", "--bin", "tengen-node"])
             .current_dir(&workspace.root))?;

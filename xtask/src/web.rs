@@ -35,9 +35,16 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
         .join(if fast { "debug" } else { "web" })
         .join(WASM);
 
-    // Assembled beside the old package and swapped in whole, so that a node built meanwhile never embeds half of one.
     let package = workspace.root.join("client-wasm/pkg");
-    let fresh = workspace.target.join("web-package");
+    let stamp_file = workspace.target.join("web-package.stamp");
+    let stamp = stamp(workspace, &built, fast)?;
+    if package.is_dir() && std::fs::read_to_string(&stamp_file).is_ok_and(|old| old == stamp) {
+        // Left as it is: a node that embeds it need not be compiled again.
+        return sizes(&package);
+    }
+
+    // Assembled beside the old package and swapped in whole, so that a node built meanwhile never embeds half of one.
+    let fresh = workspace.root.join("client-wasm/.pkg");
     remove(&fresh)?;
     run(Command::new(bindgen)
         .args(["--target", "web", "--out-name", "core", "--out-dir"])
@@ -56,8 +63,13 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
     remove(&package)?;
     std::fs::rename(&fresh, &package).context("cannot put the package in place")?;
 
+    std::fs::write(stamp_file, stamp)?;
+    println!("compiled and bound: {before} bytes, before it was made small");
+    sizes(&package)
+}
+
+fn sizes(package: &Path) -> Result<()> {
     println!("client-wasm/pkg/ is ready");
-    println!("  compiled, bound      {before:>8} bytes");
     for file in ["core_bg.wasm", "core.js", "tengen.js", "values.js"] {
         let file_path = package.join(file);
         println!(
@@ -67,6 +79,26 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What the package is made of: the same text means the same package.
+fn stamp(workspace: &Workspace, built: &Path, fast: bool) -> Result<String> {
+    let mut parts = vec![built.to_owned()];
+    for entry in std::fs::read_dir(workspace.root.join("client-wasm/js"))? {
+        parts.push(entry?.path());
+    }
+    parts.sort();
+    let mut stamp = format!(
+        "{} fast={fast}\n",
+        workspace.locked_version("wasm-bindgen")?
+    );
+    for part in parts {
+        let meta = part
+            .metadata()
+            .with_context(|| format!("{} is not there", part.display()))?;
+        stamp += &format!("{} {} {:?}\n", part.display(), meta.len(), meta.modified()?);
+    }
+    Ok(stamp)
 }
 
 /// Adds what makes the folder a package: the hand-written entry, its typings, the manifest, the readme.
