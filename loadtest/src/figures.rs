@@ -184,3 +184,12 @@ impl Series {
         Outcome::Speed(Speed::new(&self.rounds, self.floors, self.budget, self.cpu))
     }
 }
+
+/// Users of this run alone: a running node may still hold the sessions of an earlier one, and
+/// would push to those as well.
+fn user_names(count: usize) -> Vec<String> {
+    let run = std::process::id();
+    (0..count)
+        .map(|index| format!("load-{run}-{index}"))
+        .collect()
+}

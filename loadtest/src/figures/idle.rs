@@ -45,9 +45,7 @@ pub(super) async fn measure(
         vec![Login::default(); connections]
     } else {
         // Before the first measurement: what logging in costs the node is not a connection's cost.
-        let names: Vec<String> = (0..connections)
-            .map(|index| format!("user-{index}"))
-            .collect();
+        let names = super::user_names(connections);
         run.target.login(&names)?
     };
     let before = settled_bytes(pid, QUIET, SETTLE_LIMIT).await?;

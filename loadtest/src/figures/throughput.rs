@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) async fn measure(run: &Run, users: usize, rounds: u32) -> Result<Report> {
-    let names: Vec<String> = (0..users).map(|index| format!("user-{index}")).collect();
+    let names = super::user_names(users);
     let uids = names
         .iter()
         .map(|name| Uid::parse(name))
