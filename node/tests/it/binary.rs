@@ -42,7 +42,7 @@ async fn listening(flags: &[&str]) -> (Child, SocketAddr) {
     let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let line = soon("it says where it listens", lines.next_line())
         .await
-        .unwrap()
+        .expect("its output can be read")
         .expect("a line");
     let mut words = line.split(' ');
     assert_eq!(words.next(), Some("listening"), "{line}");
