@@ -151,12 +151,8 @@ impl Hub {
         if hello.session.is_some() {
             self.metrics.hub.unresumed.increment();
         }
-        let port = self.begin(hello, uid, codec)?;
-        match port.with(|inner| inner.session.attach(hello, now)) {
-            Ok(attached) => Ok(self.attachment(&port, attached)),
-            // Nobody else knows the new session yet, except who ends the largest or all of a user.
-            Err(_) => Err(HelloRefused::Full),
-        }
+        let (port, attached) = self.begin(hello, uid, codec, now)?;
+        Ok(self.attachment(&port, attached))
     }
 
     /// `None` if the session cannot be resumed by this hello: begin another one.
@@ -205,20 +201,27 @@ impl Hub {
         hello: &ClientHello,
         uid: Option<Uid>,
         codec: Codec,
-    ) -> Result<Arc<Port>, HelloRefused> {
+        now: Millis,
+    ) -> Result<(Arc<Port>, Attached), HelloRefused> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.config.max_sessions {
             self.count.fetch_sub(1, Ordering::Relaxed);
             self.metrics.hub.refused_full.increment();
             return Err(HelloRefused::Full);
         }
         let id = SessionId::new(&self.config.node, rand::random());
-        let session = Session::new(id.clone(), hello.client.clone(), uid, codec);
+        let mut session = Session::new(id.clone(), hello.client.clone(), uid, codec);
+        // Attached before anybody can find it: the sweep would take a session without a connection
+        // for one that was left when the node began.
+        let Ok(attached) = session.attach(hello, now) else {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(HelloRefused::Full);
+        };
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
         let port = Arc::new(Port::new(session, shard as u8, &self.budget));
         self.sessions
             .insert(id, Registration::new(&self.groups, &port));
         self.metrics.hub.begun.increment();
-        Ok(port)
+        Ok((port, attached))
     }
 
     pub(crate) fn groups(&self) -> &Groups {

@@ -27,7 +27,8 @@ impl Touched {
 
     pub(super) fn account(&mut self, grown: i64) {
         self.grown += grown;
-        self.frames += 1;
+        // Nothing was put in line for a session that ended, or that was told of a gap already.
+        self.frames += u64::from(grown > 0);
     }
 
     pub(super) fn wake_later(&mut self, waker: Waker) {

@@ -166,3 +166,33 @@ fn coming_and_going_at_once_leaves_nothing_behind() {
     );
     assert_eq!(push_now(&hub, Target::All, r#"["t/x"]"#), 0);
 }
+
+#[test]
+fn a_session_that_has_just_begun_is_not_swept_on_a_node_that_is_up_for_long() {
+    let hub = hub();
+    let up_for_long = Millis(100_000);
+    let (port, _) = hub
+        .begin(&hello("a", 1), Some(uid("alice")), Codec::Json, up_for_long)
+        .expect("a session");
+    (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, up_for_long, &mut Vec::new()));
+    assert!(hub.session(&port.id).is_some());
+}
+
+#[test]
+fn only_frames_that_stand_in_line_count_as_delivered() {
+    let hub = hub();
+    let tab = open(&hub, Some("alice"), "a");
+    let mut touched = Touched::default();
+    hub.deliver_gap(&Target::All, gap::LOST, &mut touched);
+    hub.deliver_gap(&Target::All, gap::LOST, &mut touched);
+    assert_eq!(touched.frames(), 1, "the second gap says nothing new");
+    tab.port().change(Session::end);
+    push(
+        &hub,
+        Target::All,
+        Filter::None,
+        r#"["t/late"]"#,
+        &mut touched,
+    );
+    assert_eq!(touched.frames(), 1, "the session has ended");
+}
