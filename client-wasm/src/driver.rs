@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use js_sys::{Function, Object, Reflect};
+use js_sys::Function;
 use tengen_protocol::client::{
-    Action, Event, Outcome, Pattern, RouteId, Routed, Router, Session, State, Token, TransportClose,
+    Action, Event, Pattern, RouteId, Routed, Router, Session, Token, TransportClose,
 };
 use wasm_bindgen::prelude::*;
 
+use crate::calls::{Handler, Waiting, Wanted, call, object, settle, state_to_js};
 use crate::failure;
 use crate::options::Options;
 use crate::timer::{Timeout, now};
@@ -28,7 +29,7 @@ pub(crate) struct Driver {
     this: Weak<Driver>,
     options: Rc<Options>,
     session: RefCell<Session>,
-    router: RefCell<Router<Function>>,
+    router: RefCell<Router<Handler>>,
     watchers: RefCell<Vec<(u64, Function)>>,
     streams: RefCell<Vec<(u64, Events)>>,
     connections: RefCell<BTreeMap<u64, Rc<dyn Connection>>>,
@@ -41,27 +42,13 @@ pub(crate) struct Driver {
     face: RefCell<JsValue>,
     numbers: Cell<u64>,
     running: Cell<bool>,
-}
-
-/// The two ends of a promise, and whether it wants a reply or only to know.
-struct Waiting {
-    resolve: Function,
-    reject: Function,
-    kind: Wanted,
-}
-
-/// What a promise is settled with.
-#[derive(Clone, Copy)]
-pub(crate) enum Wanted {
-    /// A reply; a failure rejects.
-    Reply,
-    /// What became of it; a failure resolves, so that nobody must look.
-    Result,
+    /// The page closed it: no handler is called any more.
+    over: Cell<bool>,
 }
 
 /// Undoes what began with it, once.
 pub(crate) enum Lease {
-    Route(RouteId),
+    Route(RouteId, Rc<Cell<bool>>),
     Watcher(u64),
     Stream(u64),
 }
@@ -84,6 +71,7 @@ impl Driver {
             face: RefCell::new(JsValue::UNDEFINED),
             numbers: Cell::new(0),
             running: Cell::new(false),
+            over: Cell::new(false),
         });
         let this = Rc::downgrade(&driver);
         *driver.tick.borrow_mut() = Some(Closure::new(move || {
@@ -142,11 +130,17 @@ impl Driver {
 
     /// Attaches a handler and gives it what came before it.
     pub(crate) fn on(&self, pattern: Pattern, handler: Function) -> Lease {
+        let ended = Rc::new(Cell::new(false));
+        let handler = Handler {
+            function: handler,
+            ended: Rc::clone(&ended),
+        };
         let (route, early) = self.router.borrow_mut().on(pattern, handler, now());
         for event in early {
-            self.route(&event);
+            // The streams had it when it came.
+            self.hand_out(&event, &self.event_to_js(&event));
         }
-        Lease::Route(route)
+        Lease::Route(route, ended)
     }
 
     /// Tells `watcher` the state now and at every change.
@@ -167,6 +161,10 @@ impl Driver {
             }
         });
         let stream = Events::new(STREAM_EVENTS, end.unchecked_ref());
+        if self.over.get() {
+            stream.finish();
+            return stream;
+        }
         self.streams.borrow_mut().push((number, stream.clone()));
         stream
     }
@@ -174,7 +172,8 @@ impl Driver {
     /// Ends a handler, a watcher or a stream at once.
     pub(crate) fn release(&self, lease: &Lease) {
         match lease {
-            Lease::Route(route) => {
+            Lease::Route(route, ended) => {
+                ended.set(true);
                 self.router.borrow_mut().off(*route);
             }
             Lease::Watcher(number) => self
@@ -190,7 +189,11 @@ impl Driver {
 
     /// Ends everything: no timer, listener, socket, handler or unsettled promise stays behind.
     pub(crate) fn end(&self) {
-        self.act(|session| session.end(now()));
+        self.over.set(true);
+        self.session.borrow_mut().end(now());
+        // Also from within a handler, where `run` would leave it to the round that called it: the
+        // farewell is written while there is something to write it to.
+        self.drain();
         let unsettled = std::mem::take(&mut *self.waiting.borrow_mut());
         for waiting in unsettled.into_values() {
             settle(&waiting, &Err(failure::closed()));
@@ -213,13 +216,17 @@ impl Driver {
         if self.running.replace(true) {
             return;
         }
+        self.drain();
+        self.running.set(false);
+        self.wait();
+    }
+
+    fn drain(&self) {
         loop {
             let action = self.session.borrow_mut().poll();
             let Some(action) = action else { break };
             self.carry_out(action);
         }
-        self.running.set(false);
-        self.wait();
     }
 
     fn carry_out(&self, action: Action) {
@@ -265,8 +272,15 @@ impl Driver {
             Action::State { new, .. } => {
                 let watchers = self.watchers.borrow().clone();
                 let state = state_to_js(&new);
-                for (_, watcher) in watchers {
-                    call(&watcher, &state);
+                for (number, watcher) in watchers {
+                    let goes_on = self
+                        .watchers
+                        .borrow()
+                        .iter()
+                        .any(|(kept, _)| *kept == number);
+                    if goes_on {
+                        call(&watcher, &state);
+                    }
                 }
             }
         }
@@ -282,9 +296,22 @@ impl Driver {
         for (_, stream) in self.streams.borrow().clone() {
             stream.push(&shown);
         }
+        self.hand_out(event, &shown);
+    }
+
+    fn hand_out(&self, event: &Event, shown: &JsValue) {
+        if self.over.get() {
+            return;
+        }
         let routed = self.router.borrow_mut().route(event, now());
         match routed {
-            Routed::To(handlers) => handlers.iter().for_each(|handler| call(handler, &shown)),
+            Routed::To(handlers) => {
+                for handler in handlers {
+                    if !handler.ended.get() && !self.over.get() {
+                        call(&handler.function, shown);
+                    }
+                }
+            }
             Routed::Unhandled { first: true } => {
                 web_sys::console::warn_1(&format!("tengen: nobody handles {}", event.id).into());
             }
@@ -339,51 +366,4 @@ impl Heard for Driver {
         self.act(|session| session.closed(connection, how, now()));
         drop(over);
     }
-}
-
-fn settle(waiting: &Waiting, outcome: &Outcome) {
-    let (how, what) = match (waiting.kind, outcome) {
-        (Wanted::Reply, Ok(reply)) => {
-            let value = reply.value();
-            (
-                &waiting.resolve,
-                value.map_or(JsValue::NULL, |value| values::to_js(&value)),
-            )
-        }
-        (Wanted::Reply, Err(failure)) => (&waiting.reject, failure::to_js(failure)),
-        (Wanted::Result, Ok(_)) => (
-            &waiting.resolve,
-            object(&[("ok", JsValue::TRUE), ("sent", JsValue::TRUE)]),
-        ),
-        (Wanted::Result, Err(failure)) => {
-            let error = failure::to_js(failure);
-            let result = [
-                ("ok", JsValue::FALSE),
-                ("sent", failure.sent.into()),
-                ("error", error),
-            ];
-            (&waiting.resolve, object(&result))
-        }
-    };
-    call(how, &what);
-}
-
-/// Calls into the page. What it throws is its own: reported there, and no concern of the others.
-fn call(function: &Function, argument: &JsValue) {
-    if let Err(thrown) = function.call1(&JsValue::UNDEFINED, argument) {
-        failure::report(&thrown);
-    }
-}
-
-fn state_to_js(state: &State) -> JsValue {
-    values::to_js(&state.to_value())
-}
-
-fn object(members: &[(&str, JsValue)]) -> JsValue {
-    let object = Object::new();
-    for (name, value) in members {
-        // Cannot fail on a plain object.
-        let _set = Reflect::set(&object, &(*name).into(), value);
-    }
-    object.into()
 }

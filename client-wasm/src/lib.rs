@@ -9,6 +9,7 @@
 //!
 //! Nothing happens before `connect`: no clock, no listener, no global is touched on import.
 
+mod calls;
 mod codec;
 mod driver;
 mod failure;

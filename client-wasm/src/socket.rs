@@ -7,7 +7,8 @@ use tengen_protocol::client::{self, Failure, FailureKind, Pattern, SendOptions, 
 use tengen_protocol::{Data, EventId, Refusal};
 use wasm_bindgen::prelude::*;
 
-use crate::driver::{Driver, Lease, Wanted};
+use crate::calls::Wanted;
+use crate::driver::{Driver, Lease};
 use crate::options::{Options, member};
 use crate::timer::now;
 use crate::{failure, values};

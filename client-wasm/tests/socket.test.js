@@ -153,6 +153,75 @@ test("a_handler_may_send_and_close_from_within", async () => {
   assert.equal(server.line.over, true);
 });
 
+test("f33_closing_from_within_a_handler_says_goodbye_and_calls_nobody_after", async () => {
+  const { server, socket } = await start();
+  await until(() => socket.state.open);
+  let second = 0;
+  socket.on("news/last", ({ socket }) => socket.close());
+  socket.on("news/last", () => (second += 1));
+  const closed = new Promise((resolve) => {
+    const close = server.line.close;
+    server.line.close = function (code, reason) {
+      resolve(code);
+      close.call(this, code, reason);
+    };
+  });
+  server.push("news/last", 1);
+  assert.equal(await closed, 1000);
+  assert.equal(second, 0);
+  await until(() => server.items(7).length === 1, "a bye");
+  const after = [];
+  for await (const event of socket.events()) after.push(event);
+  assert.deepEqual(after, [], "the stream of a closed socket has ended");
+});
+
+test("f14b_a_handler_ended_by_an_earlier_one_is_not_called_for_the_same_event", async () => {
+  const { server, socket } = await start();
+  await until(() => socket.state.open);
+  const called = [];
+  let off;
+  socket.on("news/item", () => {
+    called.push("first");
+    off();
+  });
+  off = socket.on("news/item", () => called.push("second"));
+  server.push("news/item", 1);
+  await until(() => called.length > 0);
+  assert.deepEqual(called, ["first"]);
+  socket.close();
+});
+
+test("f14c_an_early_push_stands_once_in_the_stream", async () => {
+  const { server, socket } = await start();
+  const stream = socket.events();
+  await until(() => socket.state.open);
+  server.push("news/early", 1);
+  const got = [];
+  socket.on("news/early", ({ data }) => got.push(data));
+  socket.inject("page/end", null);
+  const seen = [];
+  for await (const { id } of stream) {
+    if (id === "page/end") break;
+    seen.push(id);
+  }
+  assert.deepEqual(got, [1]);
+  assert.equal(seen.filter((id) => id === "news/early").length, 1);
+  socket.close();
+});
+
+test("f15_an_async_handler_that_rejects_is_reported_and_ends_nothing", async (context) => {
+  const { server, socket } = await start();
+  await until(() => socket.state.open);
+  const reported = context.mock.method(console, "error", () => {});
+  socket.on("news/item", async () => {
+    throw new Error("later");
+  });
+  server.push("news/item", 1);
+  await until(() => reported.mock.callCount() > 0);
+  assert.equal(await socket.request("example/echo", "still here"), "still here");
+  socket.close();
+});
+
 test("f14_the_stream_tells_everything_and_where_it_comes_from", async () => {
   const { server, socket } = await start();
   const seen = [];

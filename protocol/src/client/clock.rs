@@ -134,11 +134,16 @@ impl Session {
         let Some(current) = self.current.as_mut() else {
             return;
         };
-        if let Phase::Open { ping_ms, .. } = current.phase {
+        if let Phase::Open {
+            ping_ms, max_bytes, ..
+        } = current.phase
+        {
+            // No item is larger than this; a greater number would only switch the keep-alive off.
+            let most = (max_bytes as u64).saturating_mul(2);
             let until = now
                 .plus(ping_ms)
                 .plus(self.options.grace_ms)
-                .plus(patience(ahead));
+                .plus(patience(ahead.min(most)));
             current.patient_until = current.patient_until.max(until);
         }
     }

@@ -11,6 +11,9 @@ use crate::millis::Millis;
 use crate::value::Value;
 use bytes::Bytes;
 
+/// A server that sends its clients away for longer than this gets them back earlier (1 h).
+const MAX_AWAY_MS: u64 = 3_600_000;
+
 impl Session {
     /// Takes one complete frame. What comes from a connection that is not the present one is not
     /// heard: its successor's hello has named what was received, and the server sends the rest again.
@@ -104,7 +107,9 @@ impl Session {
 
     fn bye(&mut self, code: CloseCode, reason: String, after_ms: u64, window_ms: u64, now: Millis) {
         let named = after_ms > 0 || window_ms > 0;
-        let back_at = now.plus(after_ms).plus(self.random.up_to(window_ms));
+        let after = after_ms.min(MAX_AWAY_MS);
+        let window = window_ms.min(MAX_AWAY_MS);
+        let back_at = now.plus(after).plus(self.random.up_to(window));
         if code == CloseCode::MOVE && self.current_is_open() {
             // Stay and be served; the new connection will take this one's place.
             self.move_at = Some(back_at);

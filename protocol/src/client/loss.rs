@@ -68,6 +68,8 @@ impl Session {
             Some(CloseCode::SUPERSEDED) => {
                 // Somebody else goes on with our session, a duplicated tab perhaps: part from it.
                 self.forget_session();
+                // The next hello names no session, so no server can tell that something is missing.
+                self.tell_gap("superseded");
                 self.client = self.random.client_id();
                 self.backoff.skip_immediate();
                 self.retry(None, now);

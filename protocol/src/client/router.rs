@@ -5,6 +5,7 @@ use super::{Event, Source};
 use crate::codes::Refusal;
 use crate::ids::EventId;
 use crate::millis::Millis;
+use crate::value::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Early events kept for handlers that are about to be attached.
@@ -76,6 +77,8 @@ pub struct Router<H> {
     early: VecDeque<Event>,
     early_bytes: usize,
     early_lost: bool,
+    /// Whose events are kept: the user of the newest handshake.
+    uid: Option<Value>,
     unhandled: u64,
     logged: BTreeSet<EventId>,
 }
@@ -90,6 +93,7 @@ impl<H> Default for Router<H> {
             early: VecDeque::new(),
             early_bytes: 0,
             early_lost: false,
+            uid: None,
             unhandled: 0,
             logged: BTreeSet::new(),
         }
@@ -138,6 +142,9 @@ impl<H: Clone> Router<H> {
     /// Finds out where an event goes: to all handlers of its id, else of its namespace, else to
     /// the catch-all ones.
     pub fn route(&mut self, event: &Event, now: Millis) -> Routed<H> {
+        if event.source == Source::Library && event.id.as_str() == EventId::HANDSHAKE {
+            self.handshake(event);
+        }
         if let Some(pattern) = self.pattern_for(&event.id) {
             let handlers = self.routes.get(&pattern).into_iter().flatten();
             return Routed::To(handlers.map(|(_, handler)| handler.clone()).collect());
@@ -178,6 +185,22 @@ impl<H: Clone> Router<H> {
 
     fn is_early(&self, now: Millis) -> bool {
         self.first_at.is_none_or(|first| now < first.plus(EARLY_MS))
+    }
+
+    /// What was pushed to one user is never given to a handler of another: a login or a logout
+    /// drops it.
+    fn handshake(&mut self, event: &Event) {
+        let uid = match event.data.value() {
+            Ok(Value::Array(told)) => told.into_iter().next(),
+            _ => None,
+        };
+        if self.uid.is_some() && self.uid != uid {
+            let dropped = self.early.len();
+            self.early.retain(|event| event.source != Source::Push);
+            self.unhandled += (dropped - self.early.len()) as u64;
+            self.early_bytes = self.early.iter().map(weight).sum();
+        }
+        self.uid = uid;
     }
 
     fn keep(&mut self, event: Event) {

@@ -226,10 +226,25 @@ fn superseded_client_becomes_another_client_with_a_new_session_after_a_pause() {
     tab.lose(&closed(4505));
     assert_eq!(tab.failure(token), Some(failed(FailureKind::Closed, true)));
     assert_eq!(tab.opens, 0);
+    // The new session knows nothing of what was pushed in between.
+    assert_eq!(tab.events_named(EventId::GAP), 1);
     tab.pass(20_000);
     let hello = tab.say_hello();
     assert_ne!(hello.client, before);
     assert_eq!(hello.session, None);
+}
+
+#[test]
+fn no_server_sends_its_clients_away_for_ever() {
+    let mut tab = Tab::open();
+    tab.server(&ServerFrame::Bye {
+        code: CloseCode::RESTARTING,
+        reason: "never".into(),
+        after_ms: u64::MAX,
+        window_ms: u64::MAX,
+    });
+    let wait = gap_until_retry(&tab);
+    assert!(wait <= 2 * 3_600_000, "{wait}");
 }
 
 #[test]

@@ -145,3 +145,32 @@ fn ended_registration_is_not_called_but_its_neighbour_is() {
         Routed::To(vec!["second"])
     );
 }
+
+#[test]
+fn f32_what_was_pushed_to_one_user_is_never_given_to_a_handler_of_another() {
+    let handshake = |uid: Option<&str>| {
+        let uid = uid.map_or(Value::Null, |uid| Value::Text(uid.into()));
+        let told = Value::Array(vec![uid, Value::Null, Value::Bool(false)]);
+        Event {
+            id: id(EventId::HANDSHAKE),
+            data: Data::from_value(Codec::Cbor, &told).unwrap(),
+            source: Source::Library,
+        }
+    };
+    let mut router = Router::new();
+    router.route(&handshake(Some("alice")), Millis(0));
+    router.route(&event("a/b", 1), Millis(0));
+    // A reconnect of the same user keeps it.
+    router.route(&handshake(Some("alice")), Millis(0));
+    router.route(&event("a/b", 2), Millis(0));
+    assert_eq!(on(&mut router, "a/b", "x").len(), 2);
+
+    router.route(&event("c/d", 3), Millis(0));
+    router.route(&handshake(Some("bob")), Millis(0));
+    router.route(&event("c/d", 4), Millis(0));
+    assert_eq!(on(&mut router, "c/d", "y"), [event("c/d", 4)]);
+    router.route(&event("e/f", 5), Millis(0));
+    router.route(&handshake(None), Millis(0));
+    assert_eq!(on(&mut router, "e/f", "z"), []);
+    assert_eq!(router.unhandled(), 2);
+}

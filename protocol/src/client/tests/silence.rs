@@ -57,6 +57,16 @@ fn f41_announced_item_buys_patience_in_either_direction() {
 }
 
 #[test]
+fn f28_no_announcement_switches_the_keep_alive_off() {
+    let mut tab = Tab::open();
+    tab.server(&ServerFrame::Ping {
+        ahead: Some(u64::MAX),
+    });
+    tab.pass(25_000 + 2 * 64_000);
+    assert_eq!(tab.close_reason(), Some(CloseReason::PingTimeout));
+}
+
+#[test]
 fn suspended_machine_asks_before_it_judges() {
     let mut tab = Tab::open();
     tab.later(3_600_000);
