@@ -305,7 +305,7 @@ impl Driver {
         self.shared.stream(event);
         match self.shared.route(event) {
             Routed::To(handlers) => self.call(&handlers, event),
-            Routed::Kept => {}
+            Routed::Kept => self.deliver_found(),
             Routed::Unhandled { first: true } => {
                 tracing::warn!(event = %event.id, "no handler for event");
             }

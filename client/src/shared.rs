@@ -20,6 +20,9 @@ use crate::{
     stream::{Events, STREAM_ITEMS, Streamed},
 };
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) struct Shared {
     pub(crate) codec: Codec,
     began: Instant,
@@ -110,9 +113,15 @@ impl Shared {
         None
     }
 
-    /// Who gets this event now.
+    /// Who gets this event now. While early events wait to be delivered it is kept behind them, or
+    /// it would overtake them: another thread may attach a handler at any moment.
     pub(crate) fn route(&self, event: &Routable) -> Routed<Handler> {
-        self.routes.lock().router.route(event, self.now())
+        let mut routes = self.routes.lock();
+        if !routes.found.is_empty() {
+            routes.found.push_back(event.clone());
+            return Routed::Kept;
+        }
+        routes.router.route(event, self.now())
     }
 
     pub(crate) fn events(&self) -> Events {
