@@ -14,8 +14,12 @@ use tokio::{
     net::TcpStream,
 };
 
+use super::ports::port_to_keep;
+
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// The cluster address that lets the server choose its port.
+/// How often another port is tried, when somebody was quicker to take the one that was free.
+const START_TRIES: usize = 5;
+/// The cluster address that stands for a port of the server's own.
 pub(super) const ANY_CLUSTER_PORT: &str = "nats://127.0.0.1:-1";
 const POLL: Duration = Duration::from_millis(10);
 
@@ -185,23 +189,42 @@ impl NatsServer {
     }
 
     async fn run(&mut self) {
-        let port = if self.port == 0 {
-            "-1".to_owned()
-        } else {
-            self.port.to_string()
-        };
+        let again = self.port != 0;
+        for tries_left in (0..START_TRIES).rev() {
+            let (port, cluster_port) = match self.cluster_port {
+                _ if !again => (port_to_keep(), port_to_keep()),
+                Some(cluster_port) => (self.port, cluster_port),
+                None => (self.port, port_to_keep()),
+            };
+            let Err(why) = self.try_run(port, cluster_port).await else {
+                return;
+            };
+            let taken = why.contains("address already in use");
+            assert!(
+                taken && !again && tries_left > 0,
+                "nats-server did not start: {why}"
+            );
+        }
+    }
+
+    /// One start; what the server logged when it ends instead of answering.
+    async fn try_run(&mut self, port: u16, cluster_port: u16) -> Result<(), String> {
+        let cluster = format!("nats://127.0.0.1:{cluster_port}");
         let log = self.folder.path().join("log");
         let mut command = Command::new(binary());
         command
-            .args(["--addr", "127.0.0.1", "--port", &port, "--ports_file_dir"])
+            .args(["--addr", "127.0.0.1", "--port", &port.to_string()])
+            .arg("--ports_file_dir")
             .arg(self.folder.path())
             .arg("--log")
             .arg(&log)
-            .args(
-                self.arguments
-                    .iter()
-                    .map(|argument| self.same_cluster_port(argument)),
-            )
+            .args(self.arguments.iter().map(|argument| {
+                if argument == ANY_CLUSTER_PORT {
+                    &cluster
+                } else {
+                    argument
+                }
+            }))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -214,21 +237,14 @@ impl NatsServer {
                 .process
                 .as_mut()
                 .and_then(|process| process.try_wait().ok().flatten());
-            assert!(
-                ended.is_none() && begun.elapsed() < START_TIMEOUT,
-                "nats-server did not start ({ended:?}): {}",
-                fs::read_to_string(&log).unwrap_or_default(),
-            );
+            if ended.is_some() || begun.elapsed() > START_TIMEOUT {
+                self.stop();
+                let log = fs::read_to_string(&log).unwrap_or_default();
+                return Err(format!("{ended:?}: {log}"));
+            }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// The other servers look for a restarted one where it was.
-    fn same_cluster_port(&self, argument: &str) -> String {
-        match self.cluster_port {
-            Some(port) if argument == ANY_CLUSTER_PORT => format!("nats://127.0.0.1:{port}"),
-            _ => argument.to_owned(),
-        }
+        Ok(())
     }
 
     /// Reads the ports that the server chose, and sees whether it answers there.

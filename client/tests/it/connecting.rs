@@ -283,9 +283,7 @@ async fn settings_that_cannot_be_used_are_told_before_anything_starts() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_yet_is_found_when_it_comes() {
-    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = taken.local_addr().unwrap();
-    drop(taken);
+    let address = Server::nowhere();
     let builder = Client::builder(format!("ws://{address}/chsk"));
     let client = builder
         .options(|options| options.backoff_cap_ms = 50)

@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use rand::RngExt as _;
 use serde::Serialize;
 use tengen_client::{Builder, Client, Codec, Data, EventId, Refusal, State, Uid};
 use tengen_protocol::{
@@ -72,6 +73,16 @@ pub(crate) struct Peer {
 impl Server {
     pub(crate) async fn start() -> Server {
         Server::at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// An address where nobody listens, and that the system gives to nobody unasked: it hands out
+    /// ports from 32768 up.
+    pub(crate) fn nowhere() -> SocketAddr {
+        let mut random = rand::rng();
+        (0..1_000)
+            .map(|_| SocketAddr::from(([127, 0, 0, 1], random.random_range(10_000..32_000))))
+            .find(|address| std::net::TcpListener::bind(address).is_ok())
+            .expect("a free port")
     }
 
     pub(crate) async fn at(address: SocketAddr) -> Server {

@@ -188,8 +188,5 @@ fn run(command: &mut Command) {
 }
 
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    ([127, 0, 0, 1], tengen_bus::testing::port_to_keep()).into()
 }
