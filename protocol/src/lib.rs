@@ -39,6 +39,7 @@ mod raw_event;
 // The conversation: both ends.
 pub mod client;
 mod out_queue;
+pub mod rules;
 pub mod server;
 
 // How it is all written.

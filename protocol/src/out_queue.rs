@@ -1,5 +1,6 @@
 //! The out-queue of a session: items in line, and the two cursors (`acked`, `sent`) that make resume and transport switch one rule.
 
+use crate::rules::{Rule, holds};
 use std::collections::VecDeque;
 
 /// What an item costs its queue, in bytes.
@@ -132,7 +133,11 @@ impl<T: Weight> OutQueue<T> {
 
     /// Takes out an item that was never written. A written one has a position and stays.
     pub(crate) fn withdraw(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
-        let unwritten = (self.written - self.acked) as usize;
+        let unwritten = if holds(Rule::WrittenStays) {
+            (self.written - self.acked) as usize
+        } else {
+            0
+        };
         let index = (unwritten..self.items.len()).find(|&index| wanted(&self.items[index]))?;
         let item = self.items.remove(index)?;
         self.bytes -= item.weight();

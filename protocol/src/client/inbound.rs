@@ -8,6 +8,7 @@ use crate::frame::{ClientFrame, ServerFrame};
 use crate::ids::EventId;
 use crate::limits::Limits;
 use crate::millis::Millis;
+use crate::rules::{Rule, holds};
 use crate::value::Value;
 use bytes::Bytes;
 
@@ -21,7 +22,8 @@ impl Session {
         let Some(current) = self
             .current
             .as_mut()
-            .filter(|it| it.id == connection && !it.muted)
+            .filter(|it| it.id == connection || !holds(Rule::HelloBindsClient))
+            .filter(|it| !it.muted)
         else {
             return;
         };

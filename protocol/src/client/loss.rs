@@ -5,6 +5,7 @@ use super::state::{CloseReason, LastClose, LastError, LastWsClose};
 use super::{Action, Session, Transport, TransportClose};
 use crate::codes::CloseCode;
 use crate::millis::Millis;
+use crate::rules::{Rule, holds};
 
 /// A close in good order that no close code of ours explains.
 pub(super) const NORMAL: u16 = 1000;
@@ -65,7 +66,7 @@ impl Session {
         self.lost(reason_of(code, how), how, now);
         match code {
             _ if refused.is_some() => self.give_up(),
-            Some(CloseCode::SUPERSEDED) => {
+            Some(CloseCode::SUPERSEDED) if holds(Rule::SupersededBeginsAnew) => {
                 // Somebody else goes on with our session, a duplicated tab perhaps: part from it.
                 self.forget_session();
                 // The next hello names no session, so no server can tell that something is missing.

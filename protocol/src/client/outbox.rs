@@ -8,6 +8,7 @@ use crate::frame::ClientFrame;
 use crate::ids::EventId;
 use crate::millis::Millis;
 use crate::out_queue::Weight;
+use crate::rules::{Rule, holds};
 use bytes::Bytes;
 
 /// One item in line.
@@ -293,7 +294,12 @@ impl Session {
     /// Counts anew, for a new session: what was written resolves as `closed {sent}`, what was not stays in line.
     pub(super) fn restart_counts(&mut self) {
         for mut item in self.out.restart() {
-            self.fail_item(&mut item, &Failure::closed(true));
+            if holds(Rule::LostItemsResolve) {
+                self.fail_item(&mut item, &Failure::closed(true));
+            }
+        }
+        if !holds(Rule::UnwrittenGoOn) {
+            self.fail_everything();
         }
         let written = self.pending.iter().filter(|(_, pending)| pending.written);
         let written: Vec<u32> = written.map(|(request, _)| *request).collect();

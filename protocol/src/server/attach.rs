@@ -4,6 +4,7 @@ use super::{Link, Session};
 use crate::frame::{ClientHello, ServerFrame, ServerHello};
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
+use crate::rules::{Rule, holds};
 
 /// A hello was accepted: the connection behind `link` is the session's only one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,10 @@ impl<C> Session<C> {
         if hello.client != self.client || (!fresh && !named) {
             return Err(AttachRefused::NotThisSession);
         }
-        if hello.attempt < self.attempt {
+        let equal = hello.attempt == self.attempt && !fresh;
+        if (hello.attempt < self.attempt && holds(Rule::LowerAttemptRefused))
+            || (equal && !holds(Rule::EqualAttemptReplaces))
+        {
             return Err(AttachRefused::LowerAttempt {
                 current: self.attempt,
             });
@@ -75,16 +79,22 @@ impl<C> Session<C> {
 
     fn resume_after(&mut self, hello: &ClientHello) -> Result<(), AttachRefused> {
         let received = hello.received.unwrap_or(0);
-        if received < self.out.acked() && hello.attempt == self.attempt {
+        let late_copy = received < self.out.acked() && hello.attempt == self.attempt;
+        if late_copy && holds(Rule::LateCopyRefused) {
             // A proxy's late copy of a hello that was answered long ago.
             return Err(AttachRefused::LowerAttempt {
                 current: self.attempt,
             });
         }
-        self.out.rewind(received).map_err(|_| AttachRefused::Lost)?;
-        self.out
-            .ack(received, |_, _| ())
-            .map_err(|_| AttachRefused::Lost)
+        if !holds(Rule::RewindToReceived) {
+            return Ok(());
+        }
+        let resumed = self.out.rewind(received);
+        let resumed = resumed.and_then(|()| self.out.ack(received, |_, _| ()));
+        if !holds(Rule::ResumeFailsClosed) {
+            return Ok(());
+        }
+        resumed.map_err(|_| AttachRefused::Lost)
     }
 
     /// Puts the answer to a hello in line, before everything else. Until then nothing is written.

@@ -4,6 +4,7 @@ use super::{Bounds, Item, ItemKind, Link, Pushed, Session};
 use crate::codes::{CloseCode, ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Undecodable};
 use crate::millis::Millis;
+use crate::rules::{Rule, holds};
 use bytes::Bytes;
 
 /// What a frame means for the driver. In every case [`Session::wants_write`] may have become true.
@@ -41,7 +42,7 @@ impl<C: Clone> Session<C> {
         now: Millis,
         bounds: &Bounds,
     ) -> Received {
-        if !self.speaks(link) {
+        if !self.speaks(link) && holds(Rule::SupersededIsDeaf) {
             return Received::Stale;
         }
         self.last_heard = now;
@@ -144,7 +145,7 @@ impl<C: Clone> Session<C> {
             item,
             request,
         } = undecodable;
-        if item {
+        if item && holds(Rule::RefusedCounts) {
             let position = self.count(bytes, bounds);
             // A ref that is in use belongs to the other request: its caller must not get this answer.
             let request = request.filter(|request| !self.outstanding.contains(request));
@@ -222,7 +223,9 @@ impl<C> Session<C> {
             Some(request) => self.answer(request, Err(refusal), bounds),
             None => self.report(position, &refusal, bounds),
         };
-        self.answer_at = self.out.end();
+        if holds(Rule::AnswerBeforeAck) {
+            self.answer_at = self.out.end();
+        }
         match answered {
             Pushed::Queued => self.note_error(now, bounds),
             Pushed::Slow | Pushed::Over => Received::Close(CloseCode::SLOW, self.ending_reason()),

@@ -4,6 +4,7 @@ use super::{Bounds, Session};
 use crate::data::Data;
 use crate::ids::EventId;
 use crate::millis::Millis;
+use crate::rules::{Rule, holds};
 use std::collections::VecDeque;
 
 /// One item of a client, to be started.
@@ -67,13 +68,13 @@ impl<C> Inbox<C> {
 
     /// True once the driver must stop reading; it stays so until the inbox is half empty.
     pub(super) fn is_full(&mut self, bounds: &Bounds) -> bool {
-        self.stopped |=
-            self.waiting.len() >= bounds.inbox_items || self.bytes >= bounds.inbox_bytes;
+        let full = self.waiting.len() >= bounds.inbox_items || self.bytes >= bounds.inbox_bytes;
+        self.stopped |= full && holds(Rule::FullInboxStops);
         self.stopped
     }
 
     pub(super) fn has_work(&self) -> bool {
-        self.running == 0 && !self.waiting.is_empty()
+        (self.running == 0 || !holds(Rule::OneAfterAnother)) && !self.waiting.is_empty()
     }
 
     #[cfg(test)]
@@ -82,7 +83,7 @@ impl<C> Inbox<C> {
     }
 
     fn take(&mut self) -> Option<Item<C>> {
-        if self.running != 0 {
+        if self.running != 0 && holds(Rule::OneAfterAnother) {
             return None;
         }
         let (item, bytes) = self.waiting.pop_front()?;

@@ -8,6 +8,7 @@ use crate::ids::EventId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::out_queue::Weight;
+use crate::rules::{Rule, holds};
 use crate::value::Value;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -71,7 +72,8 @@ impl<C> Session<C> {
         if self.over {
             return Pushed::Over;
         }
-        if self.out.bytes() + item.weight() > bounds.max_queue_bytes {
+        let slow = self.out.bytes() + item.weight() > bounds.max_queue_bytes;
+        if slow && holds(Rule::SlowConsumerEnds) {
             self.abort(CloseCode::SLOW, "slow consumer");
             self.end_keeping_close();
             return Pushed::Slow;
@@ -86,7 +88,10 @@ impl<C> Session<C> {
         if self.over {
             return Pushed::Over;
         }
-        if self.gap_at > self.out.sent() {
+        if !holds(Rule::HoleIsTold) {
+            return Pushed::Queued;
+        }
+        if self.gap_at > self.out.sent() && holds(Rule::OneUnsentGap) {
             // What came after the older gap has not been seen either; fetching once, after it, suffices.
             return Pushed::Queued;
         }
@@ -113,7 +118,7 @@ impl<C> Session<C> {
         if self.over {
             return Replied::Over;
         }
-        if !self.outstanding.remove(&request) {
+        if !self.outstanding.remove(&request) && holds(Rule::OneAnswer) {
             return Replied::Ignored;
         }
         if self.outstanding.is_empty() {
@@ -268,7 +273,7 @@ impl<C> Session<C> {
         now: Millis,
         bounds: &Bounds,
     ) -> Written {
-        if !self.speaks(link) {
+        if !self.speaks(link) && holds(Rule::SupersededIsMute) {
             return Written {
                 more: false,
                 close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
@@ -347,6 +352,9 @@ impl<C> Session<C> {
             }
             emit(&frame);
             self.out.advance();
+            if !holds(Rule::RetainUntilAcked) {
+                let _ = self.out.ack(self.out.sent(), |_, _| ());
+            }
             frames += 1;
             bytes += frame.len();
         }
