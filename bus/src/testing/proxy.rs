@@ -1,0 +1,163 @@
+//! A TCP proxy for tests that misbehaves when told to: it cuts, stalls, swallows, slows, delays and repeats connections.
+
+mod admission;
+mod link;
+mod pump;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use admission::{Admission, Whom};
+pub use link::Link;
+pub use pump::{Gate, Shape};
+
+/// Passes connections on to its targets in turn, without affinity; ends with all of them when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _end: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    rules: Mutex<Rules>,
+    links: Mutex<Vec<Link>>,
+    turn: AtomicUsize,
+}
+
+/// What the next connection meets.
+#[derive(Clone, Debug)]
+struct Rules {
+    targets: Vec<SocketAddr>,
+    whom: Whom,
+    admission: Admission,
+    shape: Shape,
+}
+
+impl Proxy {
+    /// Listens on a free port of 127.0.0.1 and passes everything on.
+    ///
+    /// # Panics
+    /// Without a free port, and outside a tokio runtime.
+    pub async fn start(targets: &[SocketAddr]) -> Proxy {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::new(Shared {
+            rules: Mutex::new(Rules {
+                targets: targets.to_vec(),
+                whom: Whom::Everybody,
+                admission: Admission::Pass,
+                shape: Shape::default(),
+            }),
+            links: Mutex::default(),
+            turn: AtomicUsize::new(0),
+        });
+        let end = CancellationToken::new();
+        tokio::spawn(accept(listener, Arc::clone(&shared), end.clone()));
+        Proxy {
+            address,
+            shared,
+            _end: end.drop_guard(),
+        }
+    }
+
+    /// Where to connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Sends later connections to other targets; those of now stay where they are.
+    pub fn aim(&self, targets: &[SocketAddr]) {
+        self.shared.rules.lock().targets = targets.to_vec();
+    }
+
+    /// What later connections meet, and which of them.
+    pub fn admit(&self, whom: Whom, admission: Admission) {
+        let mut rules = self.shared.rules.lock();
+        (rules.whom, rules.admission) = (whom, admission);
+    }
+
+    /// How bytes travel from now on, both ways, on the connections of now and of later.
+    pub fn shape(&self, shape: Shape) {
+        self.shared.rules.lock().shape = shape;
+        for link in self.links() {
+            link.shape(shape);
+        }
+    }
+
+    /// The connections that are open now, the oldest first.
+    #[must_use]
+    pub fn links(&self) -> Vec<Link> {
+        self.shared.links.lock().clone()
+    }
+
+    /// Whether nobody is connected.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.shared.links.lock().is_empty()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, end: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = end.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        // A visitor who left before he was let in; or no descriptors, which the tests will notice.
+        let Ok((client, _)) = accepted else { continue };
+        let (shared, end) = (Arc::clone(&shared), end.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = end.cancelled() => {}
+                () = serve(client, &shared) => {}
+            }
+        });
+    }
+}
+
+/// The life of one connection.
+async fn serve(mut client: TcpStream, shared: &Shared) {
+    let rules = shared.rules.lock().clone();
+    let Some(head) = admission::decide(&mut client, rules.whom, &rules.admission).await else {
+        return;
+    };
+    let Some((target, server)) = shared.dial(&rules.targets).await else {
+        // Like a proxy without a server: the visitor is turned away.
+        return;
+    };
+    let link = Link::new(target, rules.shape);
+    shared.links.lock().push(link.clone());
+    // A broken connection is what this proxy is for.
+    let _ = link.carry(client, server, head).await;
+    shared.links.lock().retain(|other| !other.is(&link));
+}
+
+impl Shared {
+    /// The target whose turn it is, or the next one that takes the connection.
+    async fn dial(&self, targets: &[SocketAddr]) -> Option<(SocketAddr, TcpStream)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        for step in 0..targets.len() {
+            let target = targets[(turn + step) % targets.len()];
+            if let Ok(server) = TcpStream::connect(target).await {
+                return Some((target, server));
+            }
+        }
+        None
+    }
+}
