@@ -114,6 +114,12 @@ settings! {
     ping: Duration = "15s" in "1s"..="60s";
     /// A connection that has not said hello by then is closed (4408).
     hello_timeout: Duration = "5s" in "100ms"..="60s";
+    /// How long a poll that has nothing to tell is held before it is answered empty. Keep it below the idle timeout of every proxy in front (nginx 60 s, Heroku 55 s).
+    poll_timeout: Duration = "20s" in "100ms"..="59s";
+    /// How long a held poll, once a first item has come, waits for further ones to answer with them at once. 0s = not at all.
+    poll_window: Duration = "10ms" in "0s"..="1s";
+    /// Bodies of POSTs that are being taken at once, all together; beyond it a POST is refused (429).
+    post_bytes: Bytes = "64MiB" in "1MiB"..="1TiB";
     /// Largest item in either direction. The bus's own limit less 64 KiB caps it.
     max_bytes: Bytes = "512KiB" in "1KiB"..="64MiB";
     /// Waiting and unacknowledged bytes of one session; beyond it the client is a slow consumer and is closed (4001).

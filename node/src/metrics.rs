@@ -28,6 +28,16 @@ impl Counter {
 }
 
 impl Gauge {
+    /// Adds one.
+    pub(crate) fn raise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes one away; never more often than [`raise`](Self::raise) added one.
+    pub(crate) fn lower(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Replaces the value.
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
@@ -93,6 +103,36 @@ metrics! {
         Counter violations = "violations_total": "Connections that broke RFC 6455.";
         Counter received_bytes = "received_bytes_total": "Bytes read from WebSockets.";
         Counter writes = "writes_total": "Times that frames were handed to a WebSocket, many frames each.";
+    }
+}
+
+metrics! {
+    /// Long-poll, on the node that has the client's request and on the one that has its session.
+    PollMetrics, "poll" {
+        Gauge parked = "parked": "Polls that are held at this moment, here or for another node.";
+        Counter hellos = "hellos_total": "Hellos that came by POST and were accepted.";
+        Counter answered = "answered_total": "Polls answered with something to tell, of sessions of this node.";
+        Counter empty = "empty_total": "Polls answered empty after poll_timeout, of sessions of this node.";
+        Counter replaced = "replaced_total": "Held polls that a newer request of their session ended.";
+        Counter abandoned = "abandoned_total": "Held polls whose client went away.";
+        Counter posts = "posts_total": "POSTs with items, of sessions of this node.";
+        Counter sent_bytes = "sent_bytes_total": "Bytes of answers to polls, of sessions of this node.";
+        Counter received_bytes = "received_bytes_total": "Bytes of POST bodies that this node took from clients.";
+        Counter relayed_polls = "relayed_polls_total": "Polls passed on to the node that has the session.";
+        Counter relayed_posts = "relayed_posts_total": "POSTs passed on to the node that has the session.";
+        Counter relay_failed = "relay_failed_total": "Requests passed on that the other node did not answer.";
+        Counter for_others = "for_others_total": "Polls and POSTs that another node passed on to this one.";
+        Counter malformed = "relay_malformed_total": "Relay messages that could not be read.";
+        Counter unknown_version = "relay_unknown_version_total": "Relay messages of a version this node does not know.";
+        Counter asked_all = "asked_all_total": "Times all nodes were asked who has a session.";
+        Counter refused_400 = "refused_400_total": "Poll requests refused for their headers, query, content type or hello.";
+        Counter refused_401 = "refused_401_total": "Poll requests refused because the client is not logged in.";
+        Counter refused_403 = "refused_403_total": "Poll requests refused because the client may not come.";
+        Counter refused_409 = "refused_409_total": "Poll requests refused because a newer one had come.";
+        Counter refused_410 = "refused_410_total": "Poll requests refused because their session is nowhere, or another user's.";
+        Counter refused_413 = "refused_413_total": "POSTs refused because their body is too large.";
+        Counter refused_429 = "refused_429_total": "POSTs refused because post_bytes were being taken already.";
+        Counter refused_503 = "refused_503_total": "Poll requests refused because the node or the bus could not serve them then.";
     }
 }
 
@@ -184,6 +224,8 @@ metrics! {
 pub(crate) struct Metrics {
     /// Connections.
     pub edge: EdgeMetrics,
+    /// Long-poll.
+    pub poll: PollMetrics,
     /// Sessions and queues.
     pub hub: HubMetrics,
     /// Pushes from the bus.
@@ -202,6 +244,7 @@ impl Metrics {
     /// Calls `f` with every number, in a fixed order.
     pub(crate) fn each(&self, mut f: impl FnMut(Sample)) {
         self.edge.each(&mut f);
+        self.poll.each(&mut f);
         self.hub.each(&mut f);
         self.ingest.each(&mut f);
         self.push.each(&mut f);

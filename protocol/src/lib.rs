@@ -40,6 +40,7 @@ mod raw_event;
 pub mod client;
 mod out_queue;
 pub mod rules;
+pub mod relay;
 pub mod server;
 
 // How it is all written.

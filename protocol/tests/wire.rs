@@ -4,6 +4,8 @@
 mod frames;
 #[path = "wire/golden.rs"]
 mod golden;
+#[path = "wire/relay.rs"]
+mod relay;
 #[path = "wire/specification.rs"]
 mod specification;
 #[path = "wire/values.rs"]

@@ -212,3 +212,16 @@ fn the_readme_lists_every_setting() {
         "run it with UPDATE=1"
     );
 }
+
+#[test]
+fn f58_a_poll_timeout_of_a_minute_or_more_is_refused_at_start() {
+    assert_eq!(Config::defaults().poll_timeout, Duration::from_secs(20));
+    for text in ["60s", "1m", "1h", "59500ms"] {
+        let error = load(&[("TENGEN_POLL_TIMEOUT", text)], &[]).unwrap_err();
+        for part in ["poll_timeout", "TENGEN_POLL_TIMEOUT", text, "100ms to 59s"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    let config = load(&[], &[("poll-timeout", "59s")]);
+    assert_eq!(config.unwrap().poll_timeout, Duration::from_secs(59));
+}
