@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::waiting::Waiting;
+use crate::arrival::Arrivals;
 use crate::hub::Hub;
 use crate::hub::port::Port;
 use crate::identity::Identity;
@@ -29,8 +30,6 @@ use crate::metrics::Metrics;
 pub(crate) struct Settings {
     /// A connection that has not said hello by then is closed with 4408.
     pub(crate) hello_timeout: Duration,
-    /// How long a hello waits for a node that is not open yet.
-    pub(crate) open_timeout: Duration,
     /// How long a peer may take to read our Close and answer it.
     pub(crate) close_timeout: Duration,
 }
@@ -39,7 +38,6 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             hello_timeout: Duration::from_secs(5),
-            open_timeout: crate::interest::HOLD,
             close_timeout: Duration::from_secs(2),
         }
     }
@@ -56,8 +54,8 @@ pub(crate) struct Edge {
     pub(crate) settings: Settings,
     /// Sees to it that what waits in a session's inbox is handled; cheap, and never under a lock.
     pub(crate) start: Start,
-    /// Whether hellos are accepted: interest is confirmed and the node is not draining.
-    pub(crate) is_open: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Where hellos become sessions.
+    pub(crate) arrivals: Arc<Arrivals>,
     /// Every connection's task runs on it.
     pub(crate) tracker: TaskTracker,
     pub(crate) shutdown: CancellationToken,

@@ -70,6 +70,8 @@ pub(crate) enum HelloRefused {
     Superseded,
     /// The node holds as many sessions as it may: 503, close 4003; come back, elsewhere.
     Full,
+    /// The node does not hear the cluster, or is about to stop: 503, close 4003.
+    NotOpen,
 }
 
 /// A connection's hold on its session; dropping it detaches the session, which then waits

@@ -116,7 +116,7 @@ impl Interest {
         });
     }
 
-    fn confirm(&self, losses: u64) -> bool {
+    pub(crate) fn confirm(&self, losses: u64) -> bool {
         let confirmed = self.status.send_if_modified(|status| {
             let counts = status.losses == losses && !status.confirmed;
             status.confirmed |= counts;

@@ -17,6 +17,7 @@
 //! 12. `kick` and `edge`'s close end it; [`Node::shutdown`] ends them all. `admin` watches from outside.
 
 mod admin;
+pub(crate) mod arrival;
 pub mod assets;
 #[doc(hidden)]
 pub mod bench;
@@ -31,6 +32,7 @@ pub(crate) mod ingest;
 pub(crate) mod interest;
 pub(crate) mod kick;
 pub(crate) mod metrics;
+pub(crate) mod peers;
 pub(crate) mod push;
 mod server;
 mod shared;

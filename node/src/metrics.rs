@@ -219,6 +219,19 @@ metrics! {
     }
 }
 
+metrics! {
+    /// What nodes say to each other.
+    PeerMetrics, "peers" {
+        Counter messages = "messages_total": "Messages taken from other nodes.";
+        Counter malformed = "malformed_total": "Messages of other nodes that cannot be read here: truncated, of another version, or for no door.";
+        Counter busy = "busy_total": "Questions of other nodes refused because too many were under way.";
+        Counter shed = "shed_total": "Messages of other nodes shed because they came faster than they were taken.";
+        Counter asked = "asked_total": "Questions asked of other nodes.";
+        Counter unanswered = "unanswered_total": "Questions to other nodes without a usable answer.";
+        Counter told = "told_total": "Messages to other nodes that want no answer.";
+    }
+}
+
 /// All numbers of one node. Each part counts in its own section.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -238,6 +251,8 @@ pub(crate) struct Metrics {
     pub handlers: HandlerMetrics,
     /// Services.
     pub services: ServiceMetrics,
+    /// Other nodes.
+    pub peers: PeerMetrics,
 }
 
 impl Metrics {
@@ -251,6 +266,7 @@ impl Metrics {
         self.interest.each(&mut f);
         self.handlers.each(&mut f);
         self.services.each(&mut f);
+        self.peers.each(&mut f);
     }
 
     /// Every number at this moment (each exact, not all at one instant), always in one order.

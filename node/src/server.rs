@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
+use crate::arrival::Arrivals;
 use crate::builder::{BuildError, NodeBuilder};
 use crate::config::Config;
 use crate::edge::accept::{self, AcceptLimits};
@@ -24,8 +25,9 @@ use crate::handlers::registry::Registry;
 use crate::handlers::service::Services;
 use crate::hub::HubConfig;
 use crate::identity::Identity;
-use crate::interest::EveryNode;
+use crate::interest::{self, EveryNode};
 use crate::metrics::Metrics;
+use crate::peers::{Doors, Peers};
 use crate::push::Pusher;
 use crate::shared::Shared;
 use crate::spine::{Spine, SpineConfig};
@@ -118,6 +120,12 @@ impl Node {
         .await?;
         let handle = Handle::new(Arc::clone(&pusher));
 
+        let peers = Peers::new(
+            bus.clone(),
+            subjects.clone(),
+            node.clone(),
+            Arc::clone(&metrics),
+        );
         let services = Services::new(
             bus.clone(),
             subjects,
@@ -145,14 +153,13 @@ impl Node {
                 ..edge::Settings::default()
             },
             start: Box::new(move |port| dispatcher.start(port)),
-            is_open: {
-                let interest = Arc::clone(&interest);
-                Box::new(move || interest.status().is_open())
-            },
+            arrivals: Arrivals::new(Arc::clone(&hub), Arc::clone(&interest), interest::HOLD),
             tracker: tasks.clone(),
             shutdown: closing.clone(),
             waiting,
         });
+        // No hello has been taken yet, so no peer can have missed an answer.
+        peers.listen(Doors::default(), &background, &stop).await?;
         let shared = Arc::new(Shared {
             node,
             hub,

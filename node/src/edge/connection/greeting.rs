@@ -1,8 +1,10 @@
 //! A connection before its hello: probes are answered, anything else is refused, time is short.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tengen_protocol::{
     ClientFrame, ClientHello, CloseCode, Data, Millis, OutFrame, Refusal, ServerFrame, ServerHello,
     Uid,
@@ -10,6 +12,7 @@ use tengen_protocol::{
 
 use super::closing::Closing;
 use super::{Connection, Open, Phase, Reading};
+use crate::arrival::Greeted;
 use crate::edge::control;
 use crate::handlers::connected::Connected;
 use crate::hub::{Attachment, HelloRefused};
@@ -23,27 +26,25 @@ pub(crate) struct Guest {
 }
 
 pub(super) struct Greeting {
-    /// Taken when the hello is accepted.
-    guest: Option<Box<Guest>>,
+    guest: Box<Guest>,
     hello_due: Millis,
-    /// A hello that waits for the node to open, and until when.
-    held: Option<(ClientHello, Millis)>,
+    /// A hello on its way to a session, and its `params`.
+    arriving: Option<(BoxFuture<'static, Greeted>, Option<Data>)>,
 }
 
 impl Greeting {
     pub(super) fn new(guest: Box<Guest>, hello_due: Millis) -> Greeting {
         Greeting {
-            guest: Some(guest),
+            guest,
             hello_due,
-            held: None,
+            arriving: None,
         }
     }
 
-    /// When the sweep should wake the connection: each time while a hello is held, because the
-    /// node may have opened.
+    /// When the sweep should wake the connection. A hello that is on its way has its own limits.
     pub(super) fn due(&self) -> Millis {
-        if self.held.is_some() {
-            Millis(0)
+        if self.arriving.is_some() {
+            Millis(u64::MAX)
         } else {
             self.hello_due
         }
@@ -58,30 +59,19 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         if self.edge.shutdown.is_cancelled() {
             return self.refuse(CloseCode::RESTARTING, "the node is shutting down");
         }
-        let Some((_, until)) = &greeting.held else {
-            if now >= greeting.hello_due {
-                self.refuse(CloseCode::NO_HELLO, "no hello in time");
-            }
-            return;
-        };
-        if (self.edge.is_open)() {
-            if let Some((hello, _)) = greeting.held.take() {
-                self.reading = Reading::On;
-                self.attach(&hello, now);
-            }
-        } else if now >= *until {
-            self.refuse(CloseCode::RESTARTING, "the node is not open yet");
+        if greeting.arriving.is_none() && now >= greeting.hello_due {
+            self.refuse(CloseCode::NO_HELLO, "no hello in time");
         }
     }
 
     /// Takes one frame of a client that has not said hello.
-    pub(super) fn greet(&mut self, frame: Bytes, now: Millis) {
+    pub(super) fn greet(&mut self, frame: Bytes) {
         match ClientFrame::decode(self.codec, frame, &self.edge.hub.bounds().limits) {
             Ok(ClientFrame::Ping { .. }) => {
                 let pong = OutFrame::from(&ServerFrame::Pong, self.codec);
                 self.answer = Some(pong.ws().clone());
             }
-            Ok(ClientFrame::Hello(hello)) => self.hello(hello, now),
+            Ok(ClientFrame::Hello(hello)) => self.hello(hello),
             Ok(ClientFrame::Bye { .. }) => {
                 self.close(Closing::saying(vec![control::close(Some(1000), "")]), 1000);
             }
@@ -90,45 +80,60 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    fn hello(&mut self, hello: ClientHello, now: Millis) {
-        if (self.edge.is_open)() {
-            return self.attach(&hello, now);
-        }
-        if let Phase::Greeting(greeting) = &mut self.phase {
-            let until = now + self.edge.settings.open_timeout;
-            greeting.held = Some((hello, until));
-            self.reading = Reading::Paused;
-            // The next one is asked for by `due`, which has changed.
-            self.deadline = None;
-        }
-    }
-
-    fn attach(&mut self, hello: &ClientHello, now: Millis) {
+    fn hello(&mut self, hello: ClientHello) {
         let Phase::Greeting(greeting) = &mut self.phase else {
             return;
         };
-        let Some(guest) = greeting.guest.take() else {
-            return;
+        let params = hello.params.clone();
+        let uid = greeting.guest.uid.clone();
+        let greeted = self.edge.arrivals.greet(hello, uid, self.codec);
+        greeting.arriving = Some((greeted, params));
+        // What comes behind the hello belongs to the session.
+        self.reading = Reading::Paused;
+        // The next one is asked for by `due`, which has changed.
+        self.deadline = None;
+    }
+
+    /// Goes on with a hello that is on its way. Ready = there is something to say now.
+    pub(super) fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Phase::Greeting(greeting) = &mut self.phase else {
+            return Poll::Ready(());
         };
-        let hub = &self.edge.hub;
-        match hub.hello(hello, guest.uid.clone(), self.codec, now) {
-            Ok(attachment) => {
-                let answer = self.answer_to(&attachment, &guest);
-                attachment
-                    .port
-                    .with(|inner| inner.session.hello(attachment.link, &answer));
-                let context = Arc::new(guest.connected.with_params(hello.params.as_ref()));
-                self.deadline = None;
-                self.phase = Phase::Open(Open {
-                    attachment,
-                    context,
-                });
-            }
+        let Some((greeted, _)) = &mut greeting.arriving else {
+            return Poll::Ready(());
+        };
+        let greeted = ready!(greeted.as_mut().poll(cx));
+        let params = greeting.arriving.take().and_then(|(_, params)| params);
+        self.reading = Reading::On;
+        self.deadline = None;
+        match greeted {
+            Ok(attachment) => self.open(attachment, params.as_ref()),
             Err(HelloRefused::Superseded) => {
                 self.refuse(CloseCode::SUPERSEDED, "a newer connection was here first");
             }
             Err(HelloRefused::Full) => self.refuse(CloseCode::RESTARTING, "the node is full"),
+            Err(HelloRefused::NotOpen) => {
+                self.refuse(CloseCode::RESTARTING, "the node is not open yet");
+            }
         }
+        Poll::Ready(())
+    }
+
+    fn open(&mut self, attachment: Attachment, params: Option<&Data>) {
+        let closing = Phase::Closing(Closing::saying(Vec::new()));
+        let Phase::Greeting(greeting) = std::mem::replace(&mut self.phase, closing) else {
+            return;
+        };
+        let guest = *greeting.guest;
+        let answer = self.answer_to(&attachment, &guest);
+        attachment
+            .port
+            .with(|inner| inner.session.hello(attachment.link, &answer));
+        let context = Arc::new(guest.connected.with_params(params));
+        self.phase = Phase::Open(Open {
+            attachment,
+            context,
+        });
     }
 
     fn answer_to(&self, attachment: &Attachment, guest: &Guest) -> ServerHello {

@@ -16,8 +16,13 @@ use crate::edge::{control, scratch};
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Reads once and takes in what came. Ready means that there may be more.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, now: Millis) -> Poll<Result<(), End>> {
-        if self.reading == Reading::Paused && !self.resume_reading(now) {
-            return Poll::Pending;
+        if self.reading == Reading::Paused {
+            if matches!(self.phase, Phase::Greeting(_)) {
+                return self.poll_arrival(cx).map(Ok);
+            }
+            if !self.resume_reading(now) {
+                return Poll::Pending;
+            }
         }
         if !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
@@ -119,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn take_frame(&mut self, frame: Bytes, now: Millis) -> bool {
         let received = match &self.phase {
             Phase::Greeting(_) => {
-                self.greet(frame, now);
+                self.greet(frame);
                 return false;
             }
             Phase::Closing(_) => return false,

@@ -1,6 +1,5 @@
 //! How connections end: one Close from each side, whoever begins, and nothing left behind.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tengen_protocol::CloseCode;
@@ -125,7 +124,7 @@ async fn a_peer_that_does_not_read_is_left_even_while_it_talks() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_not_open_sends_clients_away_to_come_back() {
     let node = Fixture::new();
-    node.is_open.store(false, Ordering::Relaxed);
+    node.interest.lost();
     let mut client = node.connect(None);
     client.send(r#"[0,{"client":"c","attempt":1}]"#).await;
     let begun = Instant::now();

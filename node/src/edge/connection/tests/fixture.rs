@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::arrival::Arrivals;
 use crate::edge::connection::{Connection, Guest};
 use crate::edge::{Edge, Settings};
 use crate::handlers::connected::{Connected, Transport};
@@ -22,7 +23,7 @@ use crate::hub::touched::Touched;
 use crate::hub::{Hub, HubConfig, sweep};
 use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
 use crate::identity::{Identified, Identity, NewVisitors};
-use crate::interest::EveryNode;
+use crate::interest::{EveryNode, HOLD, Interest};
 use crate::metrics::Metrics;
 
 pub(super) use crate::edge::raw::*;
@@ -30,7 +31,7 @@ pub(super) use crate::edge::raw::*;
 /// An edge whose handlers answer every request with its own data.
 pub(super) struct Fixture {
     pub(super) edge: Arc<Edge>,
-    pub(super) is_open: Arc<AtomicBool>,
+    pub(super) interest: Arc<Interest>,
     /// While set, items stay in the inbox.
     pub(super) handlers_hang: Arc<AtomicBool>,
     pub(super) events: Arc<Mutex<Vec<String>>>,
@@ -53,17 +54,11 @@ impl Fixture {
         adjust(&mut config);
         let metrics = Arc::new(Metrics::default());
         let hub = Hub::new(config, metrics.clone(), Arc::new(EveryNode));
-        let (is_open, handlers_hang) = (
-            Arc::new(AtomicBool::new(true)),
-            Arc::new(AtomicBool::new(false)),
-        );
+        let handlers_hang = Arc::new(AtomicBool::new(false));
+        let interest = Interest::new(metrics.clone());
+        assert!(interest.confirm(0));
         let events = Arc::<Mutex<Vec<String>>>::default();
-        let (open, hang, log, starter) = (
-            is_open.clone(),
-            handlers_hang.clone(),
-            events.clone(),
-            hub.clone(),
-        );
+        let (hang, log, starter) = (handlers_hang.clone(), events.clone(), hub.clone());
         let cookies = SessionCookies::new(CookieSettings::default(), CookieKey::random());
         let edge = Arc::new(Edge {
             hub: hub.clone(),
@@ -72,7 +67,7 @@ impl Fixture {
                     handle(&starter, port, &log);
                 }
             }),
-            is_open: Box::new(move || open.load(Ordering::Relaxed)),
+            arrivals: Arrivals::new(hub.clone(), interest.clone(), HOLD),
             identity: Identity::new(cookies, NewVisitors::Anonymous),
             metrics,
             settings: Settings::default(),
@@ -89,7 +84,7 @@ impl Fixture {
         ));
         Fixture {
             edge,
-            is_open,
+            interest,
             handlers_hang,
             events,
             stop,

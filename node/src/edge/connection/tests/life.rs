@@ -1,6 +1,5 @@
 //! Hello, items, keep-alive: what a connection does when nothing is wrong.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -151,13 +150,13 @@ async fn part_of_a_large_frame_is_a_sign_of_life() {
 #[tokio::test(start_paused = true)]
 async fn a_hello_waits_for_the_node_to_open() {
     let node = Fixture::new();
-    node.is_open.store(false, Ordering::Relaxed);
+    node.interest.lost();
     let mut client = node.connect(None);
     client.send(r#"[0,{"client":"c","attempt":1}]"#).await;
     client.send(r#"[1,"a/b",1]"#).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(node.edge.hub.counts().sessions, 0);
-    node.is_open.store(true, Ordering::Relaxed);
+    assert!(node.interest.confirm(1));
     client.text_that_begins("[0,").await;
     client.text_that_begins("[4,1,").await;
     assert_eq!(*node.events.lock(), ["a/b 1"]);

@@ -17,26 +17,30 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use super::super::routes;
+use crate::arrival::Arrivals;
 use crate::edge::accept::{self, AcceptLimits};
 use crate::edge::raw::Raw;
 use crate::edge::{Edge, Settings};
 use crate::hub::{Hub, HubConfig};
 use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
 use crate::identity::{Identity, NewVisitors};
-use crate::interest::EveryNode;
+use crate::interest::{EveryNode, HOLD, Interest};
 use crate::metrics::Metrics;
 
 pub(super) fn edge_with(identity: impl FnOnce(Identity) -> Identity) -> Arc<Edge> {
     let metrics = Arc::new(Metrics::default());
     let cookies = SessionCookies::new(CookieSettings::default(), CookieKey::random());
+    let hub = Hub::new(
+        HubConfig::new(NodeId::try_from("n1").unwrap()),
+        metrics.clone(),
+        Arc::new(EveryNode),
+    );
+    let interest = Interest::new(metrics.clone());
+    assert!(interest.confirm(0));
     Arc::new(Edge {
-        hub: Hub::new(
-            HubConfig::new(NodeId::try_from("n1").unwrap()),
-            metrics.clone(),
-            Arc::new(EveryNode),
-        ),
+        arrivals: Arrivals::new(hub.clone(), interest, HOLD),
+        hub,
         start: Box::new(|_| ()),
-        is_open: Box::new(|| true),
         identity: identity(Identity::new(cookies, NewVisitors::Anonymous)),
         metrics,
         settings: Settings::default(),
