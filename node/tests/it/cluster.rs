@@ -1,8 +1,10 @@
-//! `Cluster::start(bus, n)`: nodes on one bus, each behind its own accept loop, with clients and services to talk to them.
+//! `Cluster::start(way, n)`: nodes on one bus, served and spoken to in one [`Way`], with clients and services to talk to them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::Router;
+use axum::http::StatusCode;
 use tengen_bus::testing::NatsServer;
 use tengen_bus::{Bus, LocalNet, NatsOptions};
 use tengen_client::Client;
@@ -11,6 +13,12 @@ use tengen_protocol::Uid;
 use tengen_protocol::subject::Subjects;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::CorsLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use crate::way::{Served, Way};
 
 /// The longest that anything here may take before it counts as never.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,25 +86,37 @@ pub(crate) struct Running {
     pub node: Node,
     pub address: SocketAddr,
     pub admin: SocketAddr,
-    listeners: Vec<JoinHandle<()>>,
+    way: Way,
+    /// Ends by itself when the node does.
+    admin_port: JoinHandle<()>,
+    public: JoinHandle<()>,
 }
 
 impl Running {
-    pub(crate) async fn start(builder: NodeBuilder) -> Running {
+    pub(crate) async fn start(way: impl Into<Way>, builder: NodeBuilder) -> Running {
+        let way = way.into();
         let node = builder.build().await.expect("the node builds");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let admin_listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let admin = admin_listener.local_addr().expect("it is bound");
-        let listeners = vec![
-            tokio::spawn(node.serve(listener, node.router())),
-            tokio::spawn(node.serve_admin(admin_listener)),
-        ];
+        let public = match way.served {
+            Served::Own => tokio::spawn(node.serve(listener, node.router())),
+            Served::Axum => {
+                let app = within_an_app(node.router())
+                    .into_make_service_with_connect_info::<SocketAddr>();
+                tokio::spawn(async move {
+                    axum::serve(listener, app).await.expect("it serves");
+                })
+            }
+        };
         Running {
+            admin_port: tokio::spawn(node.serve_admin(admin_listener)),
             node,
             address,
             admin,
-            listeners,
+            way,
+            public,
         }
     }
 
@@ -106,16 +126,41 @@ impl Running {
 
     /// The channel socket's address.
     pub(crate) fn url(&self) -> String {
-        format!("ws://{}/chsk", self.address)
+        match self.way.served {
+            Served::Own => format!("ws://{}/chsk", self.address),
+            Served::Axum => format!("ws://{}/app/chsk", self.address),
+        }
+    }
+
+    /// A client of this node, of the way's transport and codec.
+    pub(crate) fn client(&self) -> tengen_client::Builder {
+        self.way.client(&self.url())
     }
 
     /// Ends the node in order.
     pub(crate) async fn stop(self) {
         self.node.shutdown().await;
-        for listener in self.listeners {
-            listener.await.expect("a listener does not panic");
+        self.admin_port
+            .await
+            .expect("the admin port does not panic");
+        match self.way.served {
+            Served::Own => self.public.await.expect("a listener does not panic"),
+            // It is the application's, and knows nothing of the node's end.
+            Served::Axum => self.public.abort(),
         }
     }
+}
+
+/// An application that mounts the channel socket among its own, behind what it puts before
+/// everything.
+fn within_an_app(node: Router) -> Router {
+    let limit = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, 3 * PATIENCE);
+    Router::new()
+        .nest("/app", node)
+        .layer(CompressionLayer::new())
+        .layer(limit)
+        .layer(CorsLayer::permissive())
+        .layer(TraceLayer::new_for_http())
 }
 
 /// Nodes on one bus.
@@ -126,26 +171,27 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// `count` nodes with default settings and no handlers.
-    pub(crate) async fn start(kind: Kind, count: usize) -> Cluster {
-        Cluster::with(kind, count, |builder| builder).await
+    pub(crate) async fn start(way: impl Into<Way>, count: usize) -> Cluster {
+        Cluster::with(way, count, |builder| builder).await
     }
 
     /// The same, each changed by `change`: handlers, hooks, settings.
     ///
     /// A test's user is who its `x-uid` header says; nobody else is asked.
     pub(crate) async fn with(
-        kind: Kind,
+        way: impl Into<Way>,
         count: usize,
         change: impl Fn(NodeBuilder) -> NodeBuilder,
     ) -> Cluster {
-        let net = Net::start(kind).await;
+        let way = way.into();
+        let net = Net::start(way.bus).await;
         let mut nodes = Vec::with_capacity(count);
         for number in 0..count {
             let builder = Node::builder()
                 .bus(net.bus().await)
                 .settings(|config| config.node_id = Some(format!("n{number}")))
                 .user_id(uid_of_header);
-            nodes.push(Running::start(change(builder)).await);
+            nodes.push(Running::start(way, change(builder)).await);
         }
         let cluster = Cluster { net, nodes };
         for number in 0..count {
@@ -177,7 +223,7 @@ impl Cluster {
 
     /// A client in the making, for tests that choose codec, client id and so on.
     pub(crate) fn builder(&self, number: usize, uid: Option<&str>) -> tengen_client::Builder {
-        let builder = Client::builder(self.nodes[number].url());
+        let builder = self.nodes[number].client();
         match uid {
             Some(uid) => builder.header("x-uid", &encoded(uid)),
             None => builder,

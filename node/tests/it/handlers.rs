@@ -4,18 +4,18 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::{Extension, Router};
 use serde_json::{Value, json};
-use tengen_client::Client;
 use tengen_node::{Answer, Event, Handle, Handshake, Params, Payload, Transport};
-use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, NodeId, SessionId, Uid};
+use tengen_protocol::{ClientId, Data, ErrorCode, EventId, NodeId, SessionId, Uid};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::cluster::{Cluster, Kind, soon};
-use crate::each_bus;
+use crate::cluster::{Cluster, soon};
+use crate::each_way;
+use crate::way::{Served, Way};
 
-each_bus!(
+each_way!(
     f07_f10_a_handler_receives_all_of_its_event,
-    f10_f12_f85_handlers_see_the_upgrade_request_layers_and_params,
+    f10_f12_f85_handlers_see_the_request_of_their_item_layers_and_params,
     f10_a_handler_pushes_to_users_on_any_node,
     f14b_the_nearest_handler_takes_an_event_before_services,
 );
@@ -23,8 +23,8 @@ each_bus!(
 #[derive(Clone)]
 struct Tenant(&'static str);
 
-async fn f07_f10_a_handler_receives_all_of_its_event(kind: Kind) {
-    let cluster = Cluster::with(kind, 1, |node| {
+async fn f07_f10_a_handler_receives_all_of_its_event(way: Way) {
+    let cluster = Cluster::with(way, 1, |node| {
         node.on(
             "test/ids",
             async |id: EventId,
@@ -57,63 +57,57 @@ async fn f07_f10_a_handler_receives_all_of_its_event(kind: Kind) {
     })
     .await;
     let uid = "Zoë 🦀 a.b.*.>";
-    for codec in Codec::ALL {
-        let client = cluster
-            .builder(0, Some(uid))
-            .codec(codec)
-            .client_id("left-tab")
-            .connect()
-            .await
-            .expect("it connects");
-        let expected = (
-            "test/ids".to_owned(),
-            uid.to_owned(),
-            true,
-            "left-tab".to_owned(),
-            true,
-            true,
-        );
-        assert_eq!(client.request("test/ids", &7).await, Ok(expected));
-        let nobody = cluster
-            .builder(0, None)
-            .codec(codec)
-            .connect()
-            .await
-            .expect("it connects");
-        assert_eq!(
-            nobody.request("test/whole", &()).await,
-            Ok((true, "ws".to_owned(), true, true))
-        );
-        let failure = nobody
-            .request::<Value>("test/ids", &7)
-            .await
-            .expect_err("it needs a uid");
-        assert_eq!(
-            failure.refusal.map(|refusal| refusal.code),
-            Some(ErrorCode::HANDLER_FAILED)
-        );
-        let failure = client
-            .request::<Value>("test/ids", "no number")
-            .await
-            .expect_err("it needs a number");
-        assert_eq!(
-            failure.refusal.map(|refusal| refusal.code),
-            Some(ErrorCode::UNDECODABLE)
-        );
-    }
+    let client = cluster.builder(0, Some(uid)).client_id("left-tab");
+    let client = client.connect().await.expect("it connects");
+    let expected = (
+        "test/ids".to_owned(),
+        uid.to_owned(),
+        true,
+        "left-tab".to_owned(),
+        true,
+        true,
+    );
+    assert_eq!(client.request("test/ids", &7).await, Ok(expected));
+    let nobody = cluster.client(0, None).await;
+    assert_eq!(
+        nobody.request("test/whole", &()).await,
+        Ok((true, way.by.transport().to_owned(), true, true))
+    );
+    let failure = nobody
+        .request::<Value>("test/ids", &7)
+        .await
+        .expect_err("it needs a uid");
+    assert_eq!(
+        failure.refusal.map(|refusal| refusal.code),
+        Some(ErrorCode::HANDLER_FAILED)
+    );
+    let failure = client
+        .request::<Value>("test/ids", "no number")
+        .await
+        .expect_err("it needs a number");
+    assert_eq!(
+        failure.refusal.map(|refusal| refusal.code),
+        Some(ErrorCode::UNDECODABLE)
+    );
 }
 
 /// Serves a node's router inside a layer of the app's, nested as the app likes it.
-async fn serve_within(app: &Cluster, change: impl FnOnce(Router) -> Router) -> String {
+async fn serve_within(way: Way, app: &Cluster, change: impl FnOnce(Router) -> Router) -> String {
     let node = &app.node(0).node;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
-    tokio::spawn(node.serve(listener, change(node.router())));
+    let router = change(node.router());
+    match way.served {
+        Served::Own => tokio::spawn(node.serve(listener, router)),
+        Served::Axum => {
+            tokio::spawn(async { axum::serve(listener, router).await.expect("it serves") })
+        }
+    };
     format!("ws://{address}")
 }
 
-async fn f10_f12_f85_handlers_see_the_upgrade_request_layers_and_params(kind: Kind) {
-    let cluster = Cluster::with(kind, 1, |node| {
+async fn f10_f12_f85_handlers_see_the_request_of_their_item_layers_and_params(way: Way) {
+    let cluster = Cluster::with(way, 1, |node| {
         node.user_id(async |parts: Parts| {
             // The function that decides the uid sees the same extensions as the handlers.
             let tenant = parts
@@ -155,22 +149,27 @@ async fn f10_f12_f85_handlers_see_the_upgrade_request_layers_and_params(kind: Ki
         )
     })
     .await;
-    let layered = serve_within(&cluster, |router| router.layer(Extension(Tenant("acme")))).await;
-    let nested = serve_within(&cluster, |router| {
+    let layered = serve_within(way, &cluster, |router| {
+        router.layer(Extension(Tenant("acme")))
+    })
+    .await;
+    let nested = serve_within(way, &cluster, |router| {
         Router::new()
             .nest("/app", router)
             .layer(Extension(Tenant("acme")))
     })
     .await;
+    let upgrade = (way.by.transport() == "ws").then_some("websocket");
     for url in [format!("{layered}/chsk"), format!("{nested}/app/chsk")] {
-        let client = Client::builder(url)
+        let client = way
+            .client(&url)
             .header("x-one", "1")
             .params(&json!({"room": [1, "two"]}))
             .connect()
             .await
             .expect("it connects");
         let expected = json!({
-            "path": true, "same": true, "x-one": "1", "upgrade": "websocket", "tenant": "acme",
+            "path": true, "same": true, "x-one": "1", "upgrade": upgrade, "tenant": "acme",
             "missing": true, "params": {"room": [1, "two"]}, "told": {"hello": "acme/alice"},
             "uid": "acme/alice",
         });
@@ -187,8 +186,8 @@ async fn f10_f12_f85_handlers_see_the_upgrade_request_layers_and_params(kind: Ki
     }
 }
 
-async fn f10_a_handler_pushes_to_users_on_any_node(kind: Kind) {
-    let cluster = Cluster::with(kind, 2, |node| {
+async fn f10_a_handler_pushes_to_users_on_any_node(way: Way) {
+    let cluster = Cluster::with(way, 2, |node| {
         node.on(
             "test/tell",
             async |handle: Handle, Payload((to, text)): Payload<(String, String)>| {
@@ -217,8 +216,8 @@ async fn f10_a_handler_pushes_to_users_on_any_node(kind: Kind) {
     assert_eq!(text.as_deref(), Ok("hello"));
 }
 
-async fn f14b_the_nearest_handler_takes_an_event_before_services(kind: Kind) {
-    let cluster = Cluster::with(kind, 1, |node| {
+async fn f14b_the_nearest_handler_takes_an_event_before_services(way: Way) {
+    let cluster = Cluster::with(way, 1, |node| {
         node.on("chat/message", async || Answer("own"))
             .on("chat/*", async || Answer("namespace"))
             .on_any(async |id: EventId| Answer(format!("any {id}")))

@@ -8,10 +8,11 @@ use tengen_protocol::Uid;
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest as _};
 use tower_cookies::Cookies;
 
-use crate::cluster::{Cluster, Kind, Net, Running, eventually, soon};
-use crate::each_bus;
+use crate::cluster::{Cluster, Net, Running, eventually, soon};
+use crate::each_way;
+use crate::way::Way;
 
-each_bus!(
+each_way!(
     f36_handshake_data_is_in_state_and_event_on_each_connect_and_may_refuse,
     f44_the_uid_comes_from_the_session_cookie_on_every_node,
     f47_a_client_without_a_uid_connects_sends_and_gets_replies,
@@ -20,7 +21,7 @@ each_bus!(
 
 /// A node that asks nobody but the cookie.
 async fn by_cookie(
-    net: &Net,
+    (way, net): (Way, &Net),
     key: &[u8],
     change: impl FnOnce(NodeBuilder) -> NodeBuilder,
 ) -> Running {
@@ -39,7 +40,7 @@ async fn by_cookie(
                 ))
             },
         );
-    let running = Running::start(change(builder)).await;
+    let running = Running::start(way, change(builder)).await;
     eventually("the node is ready", async || {
         running.node.ready().await.is_ok()
     })
@@ -64,10 +65,7 @@ fn log_in(node: &Node, who: &str) -> String {
 }
 
 async fn connect(node: &Running, cookie: &str) -> Client {
-    let client = Client::builder(node.url())
-        .header("cookie", cookie)
-        .connect()
-        .await;
+    let client = node.client().header("cookie", cookie).connect().await;
     client.expect("it connects")
 }
 
@@ -77,13 +75,13 @@ fn both(who: &str) -> Who {
     (Some(who.to_owned()), Some(who.to_owned()))
 }
 
-async fn f44_the_uid_comes_from_the_session_cookie_on_every_node(kind: Kind) {
-    let net = Net::start(kind).await;
+async fn f44_the_uid_comes_from_the_session_cookie_on_every_node(way: Way) {
+    let net = Net::start(way.bus).await;
     let (a, b) = (
-        by_cookie(&net, &[1; 32], |node| node).await,
-        by_cookie(&net, &[1; 32], |node| node).await,
+        by_cookie((way, &net), &[1; 32], |node| node).await,
+        by_cookie((way, &net), &[1; 32], |node| node).await,
     );
-    let stranger = by_cookie(&net, &[2; 32], |node| node).await;
+    let stranger = by_cookie((way, &net), &[2; 32], |node| node).await;
     let cookie = log_in(&a.node, "Zoë 🦀");
     for node in [&a, &b] {
         let client = connect(node, &cookie).await;
@@ -110,8 +108,8 @@ async fn f44_the_uid_comes_from_the_session_cookie_on_every_node(kind: Kind) {
     }
 }
 
-async fn f47_a_client_without_a_uid_connects_sends_and_gets_replies(kind: Kind) {
-    let cluster = Cluster::with(kind, 1, |node| {
+async fn f47_a_client_without_a_uid_connects_sends_and_gets_replies(way: Way) {
+    let cluster = Cluster::with(way, 1, |node| {
         node.on(
             "test/echo",
             async |tengen_node::Payload(value): tengen_node::Payload<Value>, uid: Option<Uid>| {
@@ -154,12 +152,12 @@ async fn first_contact(node: &Running, cookie: Option<&str>) -> Option<String> {
     Some(set_cookie.to_str().expect("it is text").to_owned())
 }
 
-async fn f48b_first_contact_sets_a_cookie_and_two_tabs_are_one_user(kind: Kind) {
-    let net = Net::start(kind).await;
+async fn f48b_first_contact_sets_a_cookie_and_two_tabs_are_one_user(way: Way) {
+    let net = Net::start(way.bus).await;
     let random = |node: NodeBuilder| node.settings(|config| config.random_uid = true);
     let (a, b) = (
-        by_cookie(&net, &[1; 32], random).await,
-        by_cookie(&net, &[1; 32], random).await,
+        by_cookie((way, &net), &[1; 32], random).await,
+        by_cookie((way, &net), &[1; 32], random).await,
     );
     let set_cookie = first_contact(&a, None).await.expect("a cookie");
     for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
@@ -186,8 +184,8 @@ async fn f48b_first_contact_sets_a_cookie_and_two_tabs_are_one_user(kind: Kind) 
     assert_ne!(another.0, who.0);
 }
 
-async fn f36_handshake_data_is_in_state_and_event_on_each_connect_and_may_refuse(kind: Kind) {
-    let cluster = Cluster::with(kind, 2, |node| {
+async fn f36_handshake_data_is_in_state_and_event_on_each_connect_and_may_refuse(way: Way) {
+    let cluster = Cluster::with(way, 2, |node| {
         node.handshake_data(async |parts: Parts, uid: Option<Uid>| {
             // Asynchronous: it may ask a database.
             tokio::task::yield_now().await;

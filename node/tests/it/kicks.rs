@@ -2,17 +2,18 @@
 
 use tengen_bus::Publish;
 
-use crate::cluster::{Cluster, Kind, eventually};
-use crate::each_bus;
+use crate::cluster::{Cluster, eventually};
+use crate::each_way;
 use crate::heard::Heard;
+use crate::way::Way;
 
-each_bus!(
+each_way!(
     f64_a_kick_closes_all_connections_of_a_user_after_what_was_queued,
     f64_a_service_may_kick_and_others_stay,
 );
 
-async fn f64_a_kick_closes_all_connections_of_a_user_after_what_was_queued(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn f64_a_kick_closes_all_connections_of_a_user_after_what_was_queued(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let tabs = [
         cluster.client(0, Some("alice")).await,
         cluster.client(1, Some("alice")).await,
@@ -48,8 +49,8 @@ async fn f64_a_kick_closes_all_connections_of_a_user_after_what_was_queued(kind:
     assert!(again.state().borrow().open, "no ban: she may come back");
 }
 
-async fn f64_a_service_may_kick_and_others_stay(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn f64_a_service_may_kick_and_others_stay(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let (alice, bob) = (
         cluster.client(1, Some("alice")).await,
         cluster.client(1, Some("bob")).await,

@@ -16,3 +16,4 @@ mod raw;
 mod requests;
 mod services;
 mod walk;
+mod way;

@@ -12,20 +12,21 @@ use tengen_node::{Answer, NodeBuilder, Payload, Reply};
 use tengen_protocol::ErrorCode;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::cluster::{Cluster, Kind, soon};
-use crate::each_bus;
+use crate::cluster::{Cluster, soon};
+use crate::each_way;
+use crate::way::Way;
 
-each_bus!(
+each_way!(
     f15_a_handler_that_fails_panics_or_hangs_stops_nobody,
     f16_a_handler_that_blocks_a_second_delays_another_client_by_less_than_50_ms,
     f26_a_hundred_events_in_a_tight_loop_arrive_once_each_in_order,
 );
 
-async fn f15_a_handler_that_fails_panics_or_hangs_stops_nobody(kind: Kind) {
+async fn f15_a_handler_that_fails_panics_or_hangs_stops_nobody(way: Way) {
     fn boom() {
         panic!("on purpose");
     }
-    let cluster = Cluster::with(kind, 1, |node| {
+    let cluster = Cluster::with(way, 1, |node| {
         node.settings(|config| config.handler_timeout = Duration::from_millis(200))
             .on("test/panic", async |_: Reply| boom())
             .on("test/hang", async || std::future::pending::<()>().await)
@@ -94,9 +95,9 @@ async fn f15_a_handler_that_fails_panics_or_hangs_stops_nobody(kind: Kind) {
     );
 }
 
-async fn f16_a_handler_that_blocks_a_second_delays_another_client_by_less_than_50_ms(kind: Kind) {
+async fn f16_a_handler_that_blocks_a_second_delays_another_client_by_less_than_50_ms(way: Way) {
     let (tell, mut blocked) = mpsc::unbounded_channel();
-    let cluster = Cluster::with(kind, 1, |node| {
+    let cluster = Cluster::with(way, 1, |node| {
         let tell = tell.clone();
         node.on("test/block", move || {
             let _ = tell.send(());
@@ -162,12 +163,12 @@ fn noting(node: NodeBuilder, log: &Arc<Mutex<Vec<u32>>>, gate: &Arc<Semaphore>) 
     .on("test/last", async || Answer(true))
 }
 
-async fn f26_a_hundred_events_in_a_tight_loop_arrive_once_each_in_order(kind: Kind) {
+async fn f26_a_hundred_events_in_a_tight_loop_arrive_once_each_in_order(way: Way) {
     let (log, gate) = (
         Arc::new(Mutex::new(Vec::new())),
         Arc::new(Semaphore::new(0)),
     );
-    let cluster = Cluster::with(kind, 1, |node| noting(node, &log, &gate)).await;
+    let cluster = Cluster::with(way, 1, |node| noting(node, &log, &gate)).await;
     let client = cluster.client(0, Some("alice")).await;
     let waiting = client
         .request::<String>("test/wait", &())

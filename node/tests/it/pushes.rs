@@ -10,10 +10,11 @@ use tengen_node::PushError;
 use tengen_protocol::{Codec, ErrorCode, Uid};
 
 use crate::cluster::{Cluster, Kind, PATIENCE, eventually, metric};
-use crate::each_bus;
+use crate::each_way;
 use crate::heard::Heard;
+use crate::way::Way;
 
-each_bus!(
+each_way!(
     f06_a_push_from_a_node_or_a_service_reaches_each_client_of_a_user_once,
     f43_closing_one_of_three_tabs_changes_nothing_for_the_others,
     f48_all_and_anonymous_reach_each_of_theirs_once,
@@ -51,8 +52,8 @@ async fn named(cluster: &Cluster, node: usize, client: &str) -> Client {
     builder.connect().await.expect("connected")
 }
 
-async fn f06_a_push_from_a_node_or_a_service_reaches_each_client_of_a_user_once(kind: Kind) {
-    let cluster = Cluster::start(kind, 3).await;
+async fn f06_a_push_from_a_node_or_a_service_reaches_each_client_of_a_user_once(way: Way) {
+    let cluster = Cluster::start(way, 3).await;
     let mut tabs = Vec::new();
     for node in 0..3 {
         let client = cluster.client(node, Some("alice")).await;
@@ -93,8 +94,8 @@ async fn f06_a_push_from_a_node_or_a_service_reaches_each_client_of_a_user_once(
     assert_eq!(before_end(&mut to_bob).await, [""; 0]);
 }
 
-async fn f43_closing_one_of_three_tabs_changes_nothing_for_the_others(kind: Kind) {
-    let cluster = Cluster::start(kind, 3).await;
+async fn f43_closing_one_of_three_tabs_changes_nothing_for_the_others(way: Way) {
+    let cluster = Cluster::start(way, 3).await;
     let (one, two) = (
         cluster.client(0, Some("alice")).await,
         cluster.client(1, Some("alice")).await,
@@ -110,8 +111,8 @@ async fn f43_closing_one_of_three_tabs_changes_nothing_for_the_others(kind: Kind
     }
 }
 
-async fn f48_all_and_anonymous_reach_each_of_theirs_once(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn f48_all_and_anonymous_reach_each_of_theirs_once(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let alice = cluster.client(0, Some("alice")).await;
     let (near, far) = (cluster.client(0, None).await, cluster.client(1, None).await);
     let mut heard = [&alice, &near, &far].map(Heard::by);
@@ -141,8 +142,8 @@ async fn f48_all_and_anonymous_reach_each_of_theirs_once(kind: Kind) {
     }
 }
 
-async fn f49_any_uid_gets_exactly_its_own_pushes(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f49_any_uid_gets_exactly_its_own_pushes(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let long = "x".repeat(256);
     let uids = [
         "alice@example.com",
@@ -193,8 +194,8 @@ async fn f49_any_uid_gets_exactly_its_own_pushes(kind: Kind) {
     }
 }
 
-async fn f59_a_hundred_pushes_in_a_loop_arrive_in_order_in_at_most_four_writes(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn f59_a_hundred_pushes_in_a_loop_arrive_in_order_in_at_most_four_writes(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let alice = cluster.client(1, Some("alice")).await;
     let mut heard = Heard::by(&alice);
     let handle = cluster.node(0).handle();
@@ -221,8 +222,8 @@ async fn f59_a_hundred_pushes_in_a_loop_arrive_in_order_in_at_most_four_writes(k
     panic!("{fewest} writes at best");
 }
 
-async fn f63b_a_malformed_push_is_answered_and_its_neighbours_arrive(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f63b_a_malformed_push_is_answered_and_its_neighbours_arrive(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let alice = cluster.client(0, Some("alice")).await;
     let mut heard = Heard::by(&alice);
     let service = cluster.service().await;
@@ -275,8 +276,8 @@ async fn f63b_a_malformed_push_is_answered_and_its_neighbours_arrive(kind: Kind)
     assert_eq!(malformed, cases.len() as u64 + 1);
 }
 
-async fn f63c_the_same_message_id_is_delivered_once(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn f63c_the_same_message_id_is_delivered_once(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let alice = cluster.client(1, Some("alice")).await;
     let mut heard = Heard::by(&alice);
     let service = cluster.service().await;
@@ -289,8 +290,8 @@ async fn f63c_the_same_message_id_is_delivered_once(kind: Kind) {
     assert_eq!(before_end(&mut heard).await, ["t/once"]);
 }
 
-async fn b1_one_publishers_order_holds_across_uid_all_and_batch(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn b1_one_publishers_order_holds_across_uid_all_and_batch(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let alice = cluster.client(1, Some("alice")).await;
     let mut heard = Heard::by(&alice);
     let service = cluster.service().await;
@@ -311,8 +312,8 @@ async fn b1_one_publishers_order_holds_across_uid_all_and_batch(kind: Kind) {
     }
 }
 
-async fn b2_only_and_except_choose_among_a_users_clients(kind: Kind) {
-    let cluster = Cluster::start(kind, 2).await;
+async fn b2_only_and_except_choose_among_a_users_clients(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
     let (phone, laptop) = (
         named(&cluster, 0, "phone").await,
         named(&cluster, 1, "laptop").await,

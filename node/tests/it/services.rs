@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tengen_bus::{Bus, Delivery, Message, Publish, Service, ServiceError, Subscribe};
-use tengen_client::{Client, FailureKind};
+use tengen_client::FailureKind;
 use tengen_node::Answer;
-use tengen_protocol::{Codec, ErrorCode};
+use tengen_protocol::{Codec, Data, ErrorCode, Limits};
 
-use crate::cluster::{Cluster, Kind, eventually, soon};
-use crate::each_bus;
+use crate::cluster::{Cluster, eventually, soon};
+use crate::each_way;
+use crate::way::Way;
 
-each_bus!(
+each_way!(
     f10_a_service_on_any_node_receives_who_and_answers,
     f14b_f20_without_a_service_a_request_gets_no_handler_at_once,
     f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such,
@@ -36,27 +37,32 @@ fn header(message: &Message, name: &str) -> String {
     tengen_protocol::subject::decode_header(value).expect("it is encoded")
 }
 
+/// What was asked, whichever codec its client speaks.
+fn asked(message: &Message) -> Data {
+    let codec = Codec::from_content_type(message.headers.first("Content-Type"));
+    Data::checked(codec, message.body.clone(), &Limits::default()).expect("a value")
+}
+
 fn code(failure: &tengen_client::Failure) -> Option<ErrorCode> {
     failure.refusal.as_ref().map(|refusal| refusal.code)
 }
 
-async fn f10_a_service_on_any_node_receives_who_and_answers(kind: Kind) {
-    let cluster = Cluster::with(kind, 2, |node| {
+async fn f10_a_service_on_any_node_receives_who_and_answers(way: Way) {
+    let cluster = Cluster::with(way, 2, |node| {
         node.service_header("user-agent")
             .on("test/own", async || Answer("handler"))
     })
     .await;
     let bus = cluster.service().await;
-    let _service = serve(&bus, async |asked: Message| {
-        let value: Value = serde_json::from_slice(&asked.body).expect("it is JSON");
+    let _service = serve(&bus, async |message: Message| {
         let told = json!({
-            "uid": header(&asked, "Tengen-Uid"),
-            "client": header(&asked, "Tengen-Client"),
-            "node": header(&asked, "Tengen-Node"),
-            "event": header(&asked, "Tengen-Event"),
-            "agent": header(&asked, "Tengen-Header-user-agent"),
-            "session": header(&asked, "Tengen-Session").len(),
-            "value": value,
+            "uid": header(&message, "Tengen-Uid"),
+            "client": header(&message, "Tengen-Client"),
+            "node": header(&message, "Tengen-Node"),
+            "event": header(&message, "Tengen-Event"),
+            "agent": header(&message, "Tengen-Header-user-agent"),
+            "session": header(&message, "Tengen-Session").len(),
+            "value": asked(&message).to::<Value>().expect("a value"),
         });
         Ok(told.to_string().into())
     })
@@ -64,7 +70,6 @@ async fn f10_a_service_on_any_node_receives_who_and_answers(kind: Kind) {
     for number in 0..2 {
         let client = cluster
             .builder(number, Some("alice"))
-            .codec(Codec::Json)
             .client_id("left-tab")
             .header("user-agent", "Test/1.0")
             .connect()
@@ -85,8 +90,8 @@ async fn f10_a_service_on_any_node_receives_who_and_answers(kind: Kind) {
     }
 }
 
-async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let bus = cluster.service().await;
     // What `nats sub 'tengen.event.>'` is to the bus.
     let mut observer = bus
@@ -127,8 +132,8 @@ async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(kind: Kind
     );
 }
 
-async fn f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let bus = cluster.service().await;
     let _service = serve(&bus, async |asked: Message| {
         match header(&asked, "Tengen-Event").as_str() {
@@ -189,19 +194,14 @@ async fn f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such(kind: K
     );
 }
 
-async fn f26_a_hundred_events_reach_a_service_in_order(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f26_a_hundred_events_reach_a_service_in_order(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let bus = cluster.service().await;
     let mut seen = bus
         .subscribe("tengen.event.test.count", Subscribe::queue("q"))
         .await
         .expect("it subscribes");
-    let client = cluster
-        .builder(0, Some("alice"))
-        .codec(Codec::Json)
-        .connect()
-        .await
-        .expect("it connects");
+    let client = cluster.client(0, Some("alice")).await;
     for n in 0..100 {
         client
             .send("test/count", &n)
@@ -214,12 +214,12 @@ async fn f26_a_hundred_events_reach_a_service_in_order(kind: Kind) {
         let Delivery::Message(message) = delivery else {
             panic!("{delivery:?}")
         };
-        assert_eq!(message.body, n.to_string());
+        assert_eq!(asked(&message).to::<u32>(), Ok(n));
     }
 }
 
-async fn f49_every_uid_and_event_id_reaches_a_service_unchanged(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f49_every_uid_and_event_id_reaches_a_service_unchanged(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let bus = cluster.service().await;
     let _service = Service::start(
         &bus,
@@ -263,25 +263,24 @@ async fn f49_every_uid_and_event_id_reaches_a_service_unchanged(kind: Kind) {
     }
 }
 
-async fn f88_payloads_up_to_max_bytes_go_to_services_and_back(kind: Kind) {
-    let cluster = Cluster::start(kind, 1).await;
+async fn f88_payloads_up_to_max_bytes_go_to_services_and_back(way: Way) {
+    let cluster = Cluster::start(way, 1).await;
     let bus = cluster.service().await;
-    let _service = serve(&bus, async |asked: Message| {
-        match header(&asked, "Tengen-Event").as_str() {
+    let _service = serve(&bus, async |message: Message| {
+        match header(&message, "Tengen-Event").as_str() {
             "test/more" => Ok(format!("\"{}\"", "x".repeat(600 << 10)).into()),
-            _ => Ok(asked.body),
+            _ => Ok(asked(&message)
+                .transcode(Codec::Json)
+                .expect("a value")
+                .bytes()
+                .clone()),
         }
     })
     .await;
-    let json = async |uid: &str| -> Client {
-        cluster
-            .builder(0, Some(uid))
-            .codec(Codec::Json)
-            .connect()
-            .await
-            .expect("it connects")
-    };
-    let (client, other) = (json("alice").await, json("bob").await);
+    let (client, other) = (
+        cluster.client(0, Some("alice")).await,
+        cluster.client(0, Some("bob")).await,
+    );
     let most = "x".repeat((512 << 10) - 100);
     assert_eq!(
         client

@@ -1,0 +1,110 @@
+//! The ways in which one test runs: over which bus, transport, codec and server; `each_way!` makes a case of each.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tengen_client::{Builder, Client};
+use tengen_protocol::Codec;
+
+use crate::cluster::Kind;
+
+/// What a client is told to connect by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Ws,
+}
+
+impl By {
+    /// What carries the connection where nothing hinders it, as handlers see it.
+    pub(crate) fn transport(self) -> &'static str {
+        match self {
+            By::Ws => "ws",
+        }
+    }
+}
+
+/// What accepts the connections of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// The node's own accept loop.
+    Own,
+    /// `axum::serve`, with the channel socket nested at `/app` behind the layers of an application.
+    Axum,
+}
+
+/// One way of running a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub bus: Kind,
+    pub by: By,
+    pub codec: Codec,
+    pub served: Served,
+}
+
+impl Way {
+    /// A client of the channel socket at `url`.
+    pub(crate) fn client(self, url: &str) -> Builder {
+        let builder = Client::builder(url).codec(self.codec);
+        match self.by {
+            By::Ws => builder,
+        }
+    }
+}
+
+/// Of a test that is not about the ways: what is plainest.
+impl From<Kind> for Way {
+    fn from(bus: Kind) -> Way {
+        Way {
+            bus,
+            by: By::Ws,
+            codec: Codec::Cbor,
+            served: Served::Own,
+        }
+    }
+}
+
+/// Runs one case on a runtime of its own. Boxed, or a thousand cases would be a thousand copies of
+/// the runtime's code.
+pub(crate) fn run(case: Pin<Box<dyn Future<Output = ()>>>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(case);
+}
+
+/// Makes of `async fn f06_name(way: Way)` one test for every way: each transport with each codec
+/// and server on the embedded bus, and each transport once over NATS.
+#[macro_export]
+macro_rules! each_way {
+    ($($name:ident),+ $(,)?) => {
+        $crate::each_way! { @as ws_cbor_own: Local Ws Cbor Own: $($name)+ }
+        $crate::each_way! { @as ws_cbor_axum: Local Ws Cbor Axum: $($name)+ }
+        $crate::each_way! { @as ws_json_own: Local Ws Json Own: $($name)+ }
+        $crate::each_way! { @as ws_json_axum: Local Ws Json Axum: $($name)+ }
+        $crate::each_way! { @as ws_over_nats: Nats Ws Cbor Own: $($name)+ }
+    };
+    (@as $module:ident: $bus:ident $by:ident $codec:ident $served:ident: $($name:ident)+) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                $crate::way::run(Box::pin(super::$name($crate::way::Way {
+                    bus: $crate::cluster::Kind::$bus,
+                    by: $crate::way::By::$by,
+                    codec: tengen_protocol::Codec::$codec,
+                    served: $crate::way::Served::$served,
+                })));
+            })+
+        }
+    };
+}
+
+/// Makes of `async fn f56_name(way: Way)` one test for every transport, for promises that take
+/// their time: on the embedded bus, with the node's own accept loop.
+#[macro_export]
+macro_rules! each_transport {
+    ($($name:ident),+ $(,)?) => {
+        $crate::each_way! { @as by_ws: Local Ws Cbor Own: $($name)+ }
+    };
+}
