@@ -24,6 +24,7 @@ pub mod bench;
 mod builder;
 pub mod config;
 pub(crate) mod edge;
+pub(crate) mod forward;
 pub(crate) mod handle;
 mod handlers;
 pub(crate) mod hub;

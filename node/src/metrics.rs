@@ -232,6 +232,26 @@ metrics! {
     }
 }
 
+metrics! {
+    /// Sessions that come from other nodes, and go to them.
+    TakeoverMetrics, "takeover" {
+        Gauge arriving = "arriving": "Sessions that are being taken over from other nodes.";
+        Counter begun = "begun_total": "Takeovers begun here for hellos that named a session of another node.";
+        Counter taken = "taken_total": "Sessions taken over, with their queue.";
+        Counter fresh = "fresh_total": "Takeovers that ended in a fresh session, because nobody had the old one or it could not be moved whole.";
+        Counter superseded = "superseded_total": "Takeovers given up because a newer connection was elsewhere.";
+        Counter refused = "refused_total": "Hellos refused because too many sessions were arriving.";
+        Counter frozen = "frozen_total": "Cuts of sessions of this node that another one asked for.";
+        Counter unfenced = "unfenced_total": "Cuts without their fence: told as gaps.";
+        Counter given = "given_total": "Sessions of this node that went to another one.";
+        Counter void = "void_total": "Takeovers of sessions of this node that were void in the end.";
+        Counter forwarded = "forwarded_total": "Pushes, gaps and replies sent on to the nodes that sessions have moved to.";
+        Counter forwards_lost = "forwards_lost_total": "Forwards that were not sent: told as gaps.";
+        Counter forwards_taken = "forwards_taken_total": "Forwards of other nodes taken here.";
+        Counter replies_given_up = "replies_given_up_total": "Sessions whose open requests were closed because the node that owed the replies is gone.";
+    }
+}
+
 /// All numbers of one node. Each part counts in its own section.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -253,6 +273,8 @@ pub(crate) struct Metrics {
     pub services: ServiceMetrics,
     /// Other nodes.
     pub peers: PeerMetrics,
+    /// Sessions between nodes.
+    pub takeover: TakeoverMetrics,
 }
 
 impl Metrics {
@@ -267,6 +289,7 @@ impl Metrics {
         self.handlers.each(&mut f);
         self.services.each(&mut f);
         self.peers.each(&mut f);
+        self.takeover.each(&mut f);
     }
 
     /// Every number at this moment (each exact, not all at one instant), always in one order.

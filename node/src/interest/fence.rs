@@ -20,7 +20,14 @@ pub(crate) struct FenceLost;
 pub(crate) struct Fences {
     bus: Bus,
     subject: String,
-    waiting: Mutex<HashMap<u128, oneshot::Sender<()>>>,
+    waiting: Mutex<HashMap<u128, Pass>>,
+}
+
+/// What happens when a fence is back: the action at its place among the pushes, then the word to
+/// whoever waits.
+struct Pass {
+    then: Box<dyn FnOnce() + Send>,
+    passed: oneshot::Sender<()>,
 }
 
 /// Forgets a fence that nobody waits for any more.
@@ -52,9 +59,26 @@ impl Fences {
     /// # Cancel safety
     /// May be dropped at any time.
     pub(crate) async fn round_trip(&self, limit: Duration) -> Result<(), FenceLost> {
+        self.round_trip_then(limit, || ()).await
+    }
+
+    /// The same, and calls `then` when the fence is back: after every push before it was put in
+    /// line, and before the first one after it. `then` runs on ingest's time and must not wait.
+    ///
+    /// # Errors
+    /// [`FenceLost`], as [`Fences::round_trip`]; `then` was not called, and will not be.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; `then` may have been called.
+    pub(crate) async fn round_trip_then(
+        &self,
+        limit: Duration,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<(), FenceLost> {
         let nonce: u128 = rand::random();
-        let (pass, passed) = oneshot::channel();
-        self.waiting.lock().insert(nonce, pass);
+        let (passed, mut pass) = oneshot::channel();
+        let then = Box::new(then);
+        self.waiting.lock().insert(nonce, Pass { then, passed });
         let _waiting = Waiting {
             fences: self,
             nonce,
@@ -65,11 +89,16 @@ impl Fences {
                 .publish(Publish::new(self.subject.as_str(), body))
                 .await
                 .map_err(|_| FenceLost)?;
-            passed.await.map_err(|_| FenceLost)
+            (&mut pass).await.map_err(|_| FenceLost)
         };
-        tokio::time::timeout(limit, trip)
-            .await
-            .unwrap_or(Err(FenceLost))
+        if let Ok(ended) = tokio::time::timeout(limit, trip).await {
+            return ended;
+        }
+        if self.waiting.lock().remove(&nonce).is_some() {
+            return Err(FenceLost);
+        }
+        // It came back in this very moment, and its action has begun.
+        pass.await.map_err(|_| FenceLost)
     }
 
     #[cfg(test)]
@@ -84,8 +113,9 @@ impl Fences {
         };
         let pass = self.waiting.lock().remove(&nonce);
         if let Some(pass) = pass {
+            (pass.then)();
             // Nobody may be waiting any more; then it does not matter.
-            let _ = pass.send(());
+            let _ = pass.passed.send(());
         }
     }
 }

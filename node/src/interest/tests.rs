@@ -73,3 +73,40 @@ async fn a_fence_passes_by_its_own_nonce_alone() {
     assert_eq!(waiting.await.expect("no panic"), Ok(()));
     assert_eq!(fences.under_way(), 0);
 }
+
+#[tokio::test]
+async fn what_a_fence_has_to_do_is_done_at_its_place_or_never() {
+    let net = LocalNet::new();
+    let node = NodeId::parse("n1").expect("valid");
+    let bus = net.bus();
+    let mut sub = bus
+        .subscribe("tengen.send-to.>", Default::default())
+        .await
+        .expect("subscribed");
+    let fences = Arc::new(Fences::new(bus, &Subjects::default(), &node));
+    let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let go = |limit| {
+        let (fences, done) = (Arc::clone(&fences), Arc::clone(&done));
+        let then = move || {
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        };
+        tokio::spawn(async move { fences.round_trip_then(limit, then).await })
+    };
+    let count = || done.load(std::sync::atomic::Ordering::Relaxed);
+    let waiting = go(Duration::from_secs(5));
+    let Some(tengen_bus::Delivery::Message(fence)) = sub.recv().await else {
+        panic!("a message")
+    };
+    assert_eq!(count(), 0);
+    fences.pass(&fence.body);
+    assert_eq!(count(), 1, "before anything else is taken");
+    assert_eq!(waiting.await.expect("no panic"), Ok(()));
+    // One that is late does nothing when it comes.
+    let waiting = go(Duration::from_millis(20));
+    let Some(tengen_bus::Delivery::Message(fence)) = sub.recv().await else {
+        panic!("a message")
+    };
+    assert_eq!(waiting.await.expect("no panic"), Err(FenceLost));
+    fences.pass(&fence.body);
+    assert_eq!(count(), 1);
+}
