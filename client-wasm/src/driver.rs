@@ -254,6 +254,8 @@ impl Driver {
                     closing.close(code, &reason);
                 }
             }
+            // The connection finds out by itself, and tells it with its end.
+            Action::Ask { .. } => {}
             Action::Abort { connection } => {
                 self.connections.borrow_mut().remove(&connection);
             }

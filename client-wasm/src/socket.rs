@@ -37,6 +37,8 @@ pub fn connect(
             codec: options.codec,
             client: options.client.clone(),
             params: options.params.clone(),
+            // The only transport of this client so far.
+            transport: client::TransportChoice::Ws,
             ..client::Options::default()
         },
         seed(),

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use serde::Serialize;
 use tengen_protocol::{
     ClientId, Codec, Data,
-    client::{Options, Session, State, Transport},
+    client::{Options, Session, State, TransportChoice},
 };
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header::COOKIE};
@@ -73,7 +73,11 @@ impl Builder {
     pub(crate) fn new(url: String) -> Builder {
         Builder {
             url,
-            options: Options::default(),
+            options: Options {
+                // The only transport of this client so far.
+                transport: TransportChoice::Ws,
+                ..Options::default()
+            },
             client_id: None,
             params: None,
             headers: HeaderMap::new(),
@@ -218,7 +222,7 @@ impl Builder {
                 Err(refusal) => self.wrong(format!("params: {}", refusal.message)),
             }
         }
-        if self.options.transport == Transport::Poll {
+        if self.options.transport == TransportChoice::Poll {
             self.wrong("long-polling is not part of this version".to_owned());
         }
         if let Some(wrong) = self.wrong {

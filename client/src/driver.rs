@@ -10,8 +10,8 @@ use std::{
 };
 
 use tengen_protocol::{
-    Millis,
-    client::{Action, Event as Routable, Outcome, Routed, Session, Token, Transport as Kind},
+    Millis, Transport as Kind,
+    client::{Action, Event as Routable, Outcome, Routed, Session, Token},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -249,6 +249,8 @@ impl Driver {
                     Some(connection) => connection.transport.close(code, &reason),
                     None => {}
                 },
+                // Nothing is hidden from this client: the session never has to ask.
+                Action::Ask { .. } => {}
                 Action::Abort { connection } => self.forget(connection),
                 Action::Mute { connection } => {
                     if let Some(connection) = self.find(connection) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tengen_protocol::{ClientHello, Codec, Uid};
+use tengen_protocol::{ClientHello, Codec, Transport, Uid};
 
 use crate::hub::{Attachment, HelloRefused, Hub};
 use crate::interest::Interest;
@@ -45,11 +45,13 @@ impl Arrivals {
         hello: ClientHello,
         uid: Option<Uid>,
         codec: Codec,
+        transport: Transport,
     ) -> BoxFuture<'static, Greeted> {
         let this = Arc::clone(self);
         Box::pin(async move {
             this.until_open().await?;
-            this.hub.hello(&hello, uid, codec, this.hub.now())
+            this.hub
+                .hello(&hello, uid, codec, transport, this.hub.now())
         })
     }
 

@@ -9,7 +9,8 @@ use std::task::Waker;
 use bytes::Bytes;
 use tengen_bus::push::{Filter, Target};
 use tengen_protocol::{
-    ClientHello, ClientId, Codec, Data, Limits, NodeId, RawEvent, Refusal, ServerHello, Uid,
+    ClientHello, ClientId, Codec, Data, Limits, NodeId, RawEvent, Refusal, ServerHello, Transport,
+    Uid,
 };
 
 use crate::hub::touched::Touched;
@@ -63,7 +64,11 @@ impl FanOut {
                     params: None,
                 };
                 let now = fan_out.hub.now();
-                if let Ok(attachment) = fan_out.hub.hello(&hello, Some(uid), codec, now) {
+                if let Ok(attachment) =
+                    fan_out
+                        .hub
+                        .hello(&hello, Some(uid), codec, Transport::Ws, now)
+                {
                     fan_out.tabs.push(Tab {
                         attachment,
                         attempt: 1,
@@ -126,10 +131,13 @@ impl FanOut {
                 params: None,
             };
             // Coming back acknowledges, and needs no connection of its own to come from.
-            if let Ok(attachment) =
-                self.hub
-                    .hello(&hello, port.uid.clone(), port.codec, self.hub.now())
-            {
+            if let Ok(attachment) = self.hub.hello(
+                &hello,
+                port.uid.clone(),
+                port.codec,
+                Transport::Ws,
+                self.hub.now(),
+            ) {
                 tab.attachment = attachment;
             }
             self.greet(index);

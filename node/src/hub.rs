@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tengen_protocol::server::{AttachRefused, Attached, Bounds, Link};
-use tengen_protocol::{ClientHello, CloseCode, Codec, Millis, NodeId, SessionId, Uid};
+use tengen_protocol::{ClientHello, CloseCode, Codec, Millis, NodeId, SessionId, Transport, Uid};
 use tokio::time::Instant;
 
 use self::budget::Budget;
@@ -143,17 +143,18 @@ impl Hub {
         hello: &ClientHello,
         uid: Option<Uid>,
         codec: Codec,
+        transport: Transport,
         now: Millis,
     ) -> Result<Attachment, HelloRefused> {
         if let Some(port) = hello.session.as_ref().and_then(|id| self.session(id))
-            && let Some(resumed) = self.resume(&port, hello, &uid, codec, now)?
+            && let Some(resumed) = self.resume(&port, hello, &uid, codec, transport, now)?
         {
             return Ok(resumed);
         }
         if hello.session.is_some() {
             self.metrics.hub.unresumed.increment();
         }
-        let (port, attached) = self.begin(hello, uid, codec, now)?;
+        let (port, attached) = self.begin(hello, uid, codec, transport, now)?;
         Ok(self.attachment(&port, attached))
     }
 
@@ -164,6 +165,7 @@ impl Hub {
         hello: &ClientHello,
         uid: &Option<Uid>,
         codec: Codec,
+        transport: Transport,
         now: Millis,
     ) -> Result<Option<Attachment>, HelloRefused> {
         if port.client != hello.client {
@@ -175,7 +177,7 @@ impl Hub {
             self.end_now(port, CloseCode::SUPERSEDED, "another identity");
             return Ok(None);
         }
-        match port.change(|session| session.attach(hello, now)) {
+        match port.change(|session| session.attach(hello, transport, now)) {
             Ok(attached) => {
                 self.metrics.hub.resumed.increment();
                 Ok(Some(self.attachment(port, attached)))
@@ -203,6 +205,7 @@ impl Hub {
         hello: &ClientHello,
         uid: Option<Uid>,
         codec: Codec,
+        transport: Transport,
         now: Millis,
     ) -> Result<(Arc<Port>, Attached), HelloRefused> {
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.config.max_sessions {
@@ -214,7 +217,7 @@ impl Hub {
         let mut session = Session::new(id.clone(), hello.client.clone(), uid, codec);
         // Attached before anybody can find it: the sweep would take a session without a connection
         // for one that was left when the node began.
-        let Ok(attached) = session.attach(hello, now) else {
+        let Ok(attached) = session.attach(hello, transport, now) else {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(HelloRefused::Full);
         };

@@ -42,7 +42,6 @@ mod telemetry;
 
 pub use builder::{BuildError, NodeBuilder};
 pub use handle::{Handle, SendTo};
-pub use handlers::connected::Transport;
 pub use handlers::event::Event;
 pub use handlers::extract::{FromEvent, Handshake, Params, Payload};
 pub use handlers::registry::{Handler, RegistrationError};
@@ -54,3 +53,4 @@ pub use identity::{Identity, NewVisitors};
 pub use push::PushError;
 pub use server::Node;
 pub use telemetry::Telemetry;
+pub use tengen_protocol::Transport;

@@ -143,7 +143,7 @@ fn server_frames(codec: Codec) -> Vec<(&'static str, ServerFrame)> {
             "ack",
             ServerFrame::Ack {
                 received: 1_000_000,
-                sent: 1_000_000,
+                sent: Some(1_000_000),
             },
         ),
         ("ping", ServerFrame::Ping { ahead: None }),

@@ -9,6 +9,7 @@ mod inbound;
 mod loss;
 mod options;
 mod outbox;
+pub mod poll;
 mod random;
 mod router;
 mod state;
@@ -20,9 +21,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub use action::{Action, Event, Failure, FailureKind, Outcome, Source, Token, TransportClose};
-pub use options::{MAX_TIMEOUT_MS, Options, SendOptions, Transport};
+pub use options::{MAX_TIMEOUT_MS, Options, SendOptions, TransportChoice};
 pub use router::{Pattern, RouteId, Routed, Router};
-pub use state::{CloseReason, LastClose, LastError, LastWsClose, State};
+pub use state::{CloseReason, Downgrade, LastClose, LastError, LastWsClose, State};
 
 use backoff::Backoff;
 use connection::Connection;

@@ -4,6 +4,8 @@ mod client;
 pub(crate) mod read;
 mod server;
 
+pub(crate) use read::is_item;
+
 use crate::codes::{CloseCode, Refusal};
 use crate::data::Data;
 use crate::ids::{ClientId, EventId, NodeId, SessionId, Uid};
@@ -77,8 +79,9 @@ pub enum ServerFrame {
     Ack {
         /// How many items of the client the server has counted.
         received: u64,
-        /// How many items the server has sent in this session, for the client to compare.
-        sent: u64,
+        /// How many items the server has sent in this session, for the client to compare. Absent in
+        /// the answer to a POST, which overtakes what the server sends.
+        sent: Option<u64>,
     },
     /// Are you there?
     Ping {

@@ -24,6 +24,7 @@ mod ids;
 mod limits;
 mod millis;
 pub mod subject;
+mod transport;
 
 // Values: what applications say.
 mod data;
@@ -35,12 +36,13 @@ mod value;
 mod frame;
 mod out_frame;
 mod raw_event;
+pub mod sequence;
 
 // The conversation: both ends.
 pub mod client;
 mod out_queue;
-pub mod rules;
 pub mod relay;
+pub mod rules;
 pub mod server;
 
 // How it is all written.
@@ -62,4 +64,5 @@ pub use limits::Limits;
 pub use millis::Millis;
 pub use out_frame::OutFrame;
 pub use raw_event::RawEvent;
+pub use transport::Transport;
 pub use value::{Time, Value};

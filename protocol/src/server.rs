@@ -5,6 +5,8 @@ mod bounds;
 mod inbound;
 mod inbox;
 mod outbound;
+mod poll;
+mod post;
 mod pulse;
 
 use crate::codec::Codec;
@@ -12,17 +14,21 @@ use crate::ids::{ClientId, SessionId, Uid};
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::out_queue::OutQueue;
+use crate::transport::Transport;
 
 pub use attach::{AttachRefused, Attached};
 pub use bounds::Bounds;
 pub use inbound::Received;
 pub use inbox::{Item, ItemKind, Resumed};
 pub use outbound::{Pushed, Replied, Written};
+pub use poll::{POLL_BYTES, PollDue, PollRefused, PollTurn};
+pub use post::Posted;
 pub use pulse::Tick;
 pub(crate) use pulse::patience;
 
 use inbox::Inbox;
 use outbound::Ending;
+use poll::Polling;
 use std::collections::BTreeSet;
 
 /// Which connection speaks to a session. Each successful hello gets a new one and voids the one before.
@@ -46,8 +52,13 @@ pub struct Session<C> {
     attempt: u64,
     link: Link,
     attached: bool,
+    transport: Transport,
     /// The hello has been put in line; nothing else is written before it.
     greeted: bool,
+    /// The hello of a poll has not been taken by the POST that it answers.
+    hello_waits: bool,
+    flush_owed: bool,
+    polling: Polling,
 
     out: OutQueue<OutFrame>,
     /// Where the newest `chsk/gap` stands; 0 if there was none.
@@ -91,7 +102,11 @@ impl<C> Session<C> {
             attempt: 0,
             link: Link(0),
             attached: false,
+            transport: Transport::Ws,
             greeted: false,
+            hello_waits: false,
+            flush_owed: false,
+            polling: Polling::default(),
             out: OutQueue::new(),
             gap_at: 0,
             answer_at: 0,
@@ -135,6 +150,11 @@ impl<C> Session<C> {
     /// The attempt of the newest hello that was accepted; 0 before the first.
     pub fn attempt(&self) -> u64 {
         self.attempt
+    }
+
+    /// What carries the present connection, or carried the last one.
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// The connection that may speak now, if there is one.

@@ -186,7 +186,8 @@ fn server_frame(codec: Codec) -> impl Strategy<Value = ServerFrame> {
             request,
             outcome: Err(refusal)
         }),
-        any::<(u64, u64)>().prop_map(|(received, sent)| ServerFrame::Ack { received, sent }),
+        any::<(u64, Option<u64>)>()
+            .prop_map(|(received, sent)| ServerFrame::Ack { received, sent }),
         option::of(any::<u64>()).prop_map(|ahead| ServerFrame::Ping { ahead }),
         Just(ServerFrame::Pong),
         (any::<u16>(), any::<String>(), any::<(u64, u64)>()).prop_map(

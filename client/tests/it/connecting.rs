@@ -273,7 +273,8 @@ async fn settings_that_cannot_be_used_are_told_before_anything_starts() {
         client().header("bad name", "x"),
         client().header("authorization", "Bearer secret\n"),
         client().cookie("a", "secret\r\nx: y"),
-        client().options(|options| options.transport = tengen_protocol::client::Transport::Poll),
+        client()
+            .options(|options| options.transport = tengen_protocol::client::TransportChoice::Poll),
     ] {
         let error = builder.spawn().unwrap_err();
         assert!(matches!(error, BuildError::Setting(_)), "{error}");

@@ -268,7 +268,11 @@ impl Peer {
     }
 
     pub(crate) async fn ack(&mut self, received: u64, sent: u64) {
-        self.say(ServerFrame::Ack { received, sent }).await;
+        self.say(ServerFrame::Ack {
+            received,
+            sent: Some(sent),
+        })
+        .await;
     }
 
     /// Says goodbye and waits for the other half of it.

@@ -18,12 +18,12 @@ use base64::engine::general_purpose::STANDARD;
 use fastwebsockets::upgrade::{is_upgrade_request, upgrade};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tengen_protocol::{CloseCode, Codec, Data};
+use tengen_protocol::{CloseCode, Codec, Data, Transport};
 use tokio::net::TcpStream;
 
 use super::Edge;
 use super::connection::{Connection, Guest};
-use crate::handlers::connected::{Connected, Transport};
+use crate::handlers::connected::Connected;
 use crate::identity::Identified;
 use crate::identity::refused::Refused;
 
@@ -143,7 +143,7 @@ async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Respon
     // Under a server that does not tell, nobody is known to be there.
     let peer = peer.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(peer)| *peer);
     let uid = identified.uid().cloned();
-    let connected = Connected::new(parts, peer, Transport::WebSocket, &identified, &data);
+    let connected = Connected::new(parts, peer, Transport::Ws, &identified, &data);
     let guest = Box::new(Guest {
         connected,
         uid,

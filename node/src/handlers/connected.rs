@@ -10,34 +10,11 @@ use axum::http::{
 };
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use tengen_protocol::{Codec, Data, Limits};
+use tengen_protocol::{Codec, Data, Limits, Transport};
 
 use crate::identity::Identified;
 use crate::identity::session_map::SessionMap;
 use crate::identity::unix_seconds;
-
-/// How a client is connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    WebSocket,
-    Poll,
-}
-
-impl Transport {
-    /// `ws` or `poll`, as on the wire and in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Transport::WebSocket => "ws",
-            Transport::Poll => "poll",
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// The request parts of a connection, its identity and its params, in as few bytes as they need.
 ///

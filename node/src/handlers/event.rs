@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 use tengen_protocol::server::{Pushed, Replied};
-use tengen_protocol::{ClientId, Codec, Data, EventId, NodeId, Refusal, SessionId, Uid};
+use tengen_protocol::{ClientId, Codec, Data, EventId, NodeId, Refusal, SessionId, Transport, Uid};
 
-use super::connected::{Connected, Transport};
+use super::connected::Connected;
 use super::reply::Reply;
 use crate::handle::Handle;
 use crate::hub::Hub;

@@ -5,9 +5,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
-use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, NodeId, Refusal, SessionId, Uid};
+use tengen_protocol::{
+    ClientId, Codec, Data, ErrorCode, EventId, NodeId, Refusal, SessionId, Transport, Uid,
+};
 
-use super::connected::Transport;
 use super::event::Event;
 use super::reply::Reply;
 use crate::handle::Handle;

@@ -23,12 +23,12 @@ use tengen_protocol::server::Received;
 use tengen_protocol::subject::Subjects;
 use tengen_protocol::{
     ClientFrame, ClientHello, ClientId, Codec, Data, ErrorCode, EventId, Limits, NodeId, Refusal,
-    ServerFrame, ServerHello, Uid,
+    ServerFrame, ServerHello, Transport, Uid,
 };
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connected::{Connected, Transport};
+use super::connected::Connected;
 use super::dispatch::Dispatcher;
 use super::event::Place;
 use super::registry::Registry;
@@ -157,10 +157,13 @@ impl Desk {
             &json!({"welcome": uid.as_ref().map(Uid::as_str)}),
         )
         .unwrap();
-        let connected = Connected::new(parts, peer, Transport::WebSocket, identified, &told)
+        let connected = Connected::new(parts, peer, Transport::Ws, identified, &told)
             .with_params(hello.params.as_ref());
         let now = self.hub.now();
-        let attachment = self.hub.hello(&hello, uid.clone(), codec, now).unwrap();
+        let attachment = self
+            .hub
+            .hello(&hello, uid.clone(), codec, Transport::Ws, now)
+            .unwrap();
         attachment.port.with(|inner| {
             inner.session.hello(
                 attachment.link,

@@ -95,7 +95,7 @@ fn due(session: &mut Session, now: Millis, bounds: &Bounds, session_ttl: Duratio
         None => match session.tick(now, bounds) {
             Tick::Quiet => Due::Nothing,
             Tick::Write => Due::Write,
-            Tick::Close => Due::Silent,
+            Tick::Close | Tick::Silent => Due::Silent,
         },
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 
 use bytes::Bytes;
 use tengen_bus::push::{Filter, Push, Target};
-use tengen_protocol::{ClientId, Data, RawEvent, ServerFrame, ServerHello};
+use tengen_protocol::{ClientId, Data, RawEvent, ServerFrame, ServerHello, Transport};
 
 use super::members::Crowd;
 use super::touched::Touched;
@@ -83,7 +83,13 @@ fn open(hub: &Arc<Hub>, user: Option<&str>, client: &str) -> Tab {
 
 fn open_as(hub: &Arc<Hub>, user: Option<&str>, client: &str, codec: Codec) -> Tab {
     let attachment = hub
-        .hello(&hello(client, 1), user.map(uid), codec, hub.now())
+        .hello(
+            &hello(client, 1),
+            user.map(uid),
+            codec,
+            Transport::Ws,
+            hub.now(),
+        )
         .expect("a session");
     Tab::greeted(hub, attachment)
 }
@@ -225,7 +231,13 @@ impl Tab {
         let uid = self.port().uid.clone();
         let attachment = self
             .hub
-            .hello(&hello, uid, self.port().codec, self.hub.now())
+            .hello(
+                &hello,
+                uid,
+                self.port().codec,
+                Transport::Ws,
+                self.hub.now(),
+            )
             .expect("resumed");
         assert!(attachment.attached.resumed);
         Tab::greeted(&self.hub, attachment)

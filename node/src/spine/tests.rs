@@ -13,7 +13,8 @@ use tengen_bus::push::batch;
 use tengen_bus::push::{Push, Target};
 use tengen_bus::{LocalNet, Message, Publish};
 use tengen_protocol::{
-    ClientHello, ClientId, CloseCode, Codec, Data, ErrorCode, NodeId, ServerFrame, ServerHello, Uid,
+    ClientHello, ClientId, CloseCode, Codec, Data, ErrorCode, NodeId, ServerFrame, ServerHello,
+    Transport, Uid,
 };
 
 use super::*;
@@ -98,7 +99,7 @@ impl Node {
         };
         let uid = user.map(|uid| Uid::parse(uid).expect("valid"));
         let attachment = hub
-            .hello(&hello, uid, Codec::Json, hub.now())
+            .hello(&hello, uid, Codec::Json, Transport::Ws, hub.now())
             .expect("a session");
         let greeting = ServerHello {
             session: attachment.port.id.clone(),

@@ -1,16 +1,17 @@
 //! What a client session asks of its driver, and how its promises end.
 
-use super::{State, Transport};
+use super::State;
 use crate::codes::{ErrorCode, Refusal};
 use crate::data::Data;
 use crate::ids::EventId;
+use crate::transport::Transport;
 use bytes::Bytes;
 use std::sync::Arc;
 
 /// One thing for the driver to do, in order.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Open a connection; then [`opened`](super::Session::opened) or [`closed`](super::Session::closed).
+    /// Open a connection over this transport; then [`opened`](super::Session::opened) or [`closed`](super::Session::closed).
     Open {
         connection: u64,
         transport: Transport,
@@ -29,6 +30,9 @@ pub enum Action {
         code: u16,
         reason: String,
     },
+    /// A WebSocket could not be opened and nobody said why: ask by a plain GET of the same address,
+    /// with the same credentials, and tell [`asked`](super::Session::asked).
+    Ask { connection: u64 },
     /// Drop the socket without a goodbye (a test aid).
     Abort { connection: u64 },
     /// Neither read nor write it any more, until it is closed or aborted (a test aid).

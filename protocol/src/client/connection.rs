@@ -2,15 +2,17 @@
 
 use super::loss::NORMAL;
 use super::state::CloseReason;
-use super::{Action, Session, TransportClose};
-use crate::codes::CloseCode;
+use super::{Action, Session, TransportChoice, TransportClose};
+use crate::codes::{CloseCode, ErrorCode};
 use crate::frame::{ClientFrame, ClientHello};
 use crate::millis::Millis;
+use crate::transport::Transport;
 
 /// One connection, from the wish for it to its end.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
     pub(super) id: u64,
+    pub(super) transport: Transport,
     pub(super) phase: Phase,
     pub(super) last_heard: Millis,
     /// Silence is forgiven until then: a large item is on its way.
@@ -155,6 +157,23 @@ impl Session {
         self.say(&ClientFrame::Hello(hello));
     }
 
+    /// What the plain GET of [`Action::Ask`] was answered: the status, and our own code if the
+    /// answer has one (`Tengen-Error`), or why there was no answer.
+    pub fn asked(
+        &mut self,
+        connection: u64,
+        answer: Result<(u16, Option<ErrorCode>), String>,
+        now: Millis,
+    ) {
+        todo!("{connection} {answer:?} {now:?}")
+    }
+
+    /// The page is going away: says goodbye for good, and nothing is attempted any more, whatever
+    /// comes, until [`Session::connect`].
+    pub fn unload(&mut self, now: Millis) {
+        todo!("{now:?}")
+    }
+
     /// The transport has closed, or could not be opened. Said of a connection that was left
     /// before, it changes nothing.
     pub fn closed(&mut self, connection: u64, how: &TransportClose, now: Millis) {
@@ -197,7 +216,11 @@ impl Session {
     fn new_connection(&mut self, now: Millis) -> Connection {
         self.connections += 1;
         let connection = self.connections;
-        let (transport, attempt) = (self.options.transport, self.attempt + 1);
+        let transport = match self.options.transport {
+            TransportChoice::Auto | TransportChoice::Ws => Transport::Ws,
+            TransportChoice::Poll => Transport::Poll,
+        };
+        let attempt = self.attempt + 1;
         self.actions.push_back(Action::Open {
             connection,
             transport,
@@ -205,6 +228,7 @@ impl Session {
         });
         Connection {
             id: connection,
+            transport,
             phase: Phase::Opening {
                 until: now.plus(self.options.connect_timeout_ms),
             },

@@ -45,9 +45,9 @@ impl Session {
 
     fn tell_open(&mut self, hello: &ServerHello) {
         let first = !self.state.ever_opened;
-        let transport = self.options.transport;
+        let transport = self.current.as_ref().map(|current| current.transport);
         self.update(|state| {
-            state.transport = Some(transport);
+            state.transport = transport;
             state.open = true;
             state.ever_opened = true;
             state.first_open = first;

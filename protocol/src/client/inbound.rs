@@ -97,8 +97,8 @@ impl Session {
             .push_back(Action::Event(Event { id, data, source }));
     }
 
-    fn acked(&mut self, received: u64, sent: u64, now: Millis) {
-        if sent != self.received {
+    fn acked(&mut self, received: u64, sent: Option<u64>, now: Millis) {
+        if sent.is_some_and(|sent| sent != self.received) {
             self.drifted("the server has sent another number of items than came", now);
         } else if self.acknowledged(received) {
             self.flush(now);

@@ -2,10 +2,11 @@
 
 use super::connection::{Connection, Phase};
 use super::state::{CloseReason, LastClose, LastError, LastWsClose};
-use super::{Action, Session, Transport, TransportClose};
+use super::{Action, Session, TransportClose};
 use crate::codes::CloseCode;
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 
 /// A close in good order that no close code of ours explains.
 pub(super) const NORMAL: u16 = 1000;
@@ -98,7 +99,7 @@ impl Session {
         };
         self.leave_quietly();
         self.note_stable(&lost, now);
-        let is_ws = self.options.transport == Transport::Ws;
+        let is_ws = lost.transport == Transport::Ws;
         let error = fault(&lost, how, now);
         self.update(|state| {
             if std::mem::take(&mut state.open) {

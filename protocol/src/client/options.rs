@@ -7,21 +7,25 @@ use crate::ids::ClientId;
 /// The longest a promise may wait; a larger `timeout_ms` counts as this (24 h, the server's own limit).
 pub const MAX_TIMEOUT_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// What carries a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// A WebSocket.
+/// What may carry the connections of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TransportChoice {
+    /// A WebSocket where that works, else long-polling, and back as soon as it does.
+    #[default]
+    Auto,
+    /// Only WebSockets.
     Ws,
-    /// Long-polling.
+    /// Only long-polling.
     Poll,
 }
 
-impl Transport {
-    /// The word for logs, JavaScript and the state.
+impl TransportChoice {
+    /// The word for logs and JavaScript.
     pub fn name(self) -> &'static str {
         match self {
-            Transport::Ws => "ws",
-            Transport::Poll => "poll",
+            TransportChoice::Auto => "auto",
+            TransportChoice::Ws => "ws",
+            TransportChoice::Poll => "poll",
         }
     }
 }
@@ -30,7 +34,7 @@ impl Transport {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub codec: Codec,
-    pub transport: Transport,
+    pub transport: TransportChoice,
     /// This tab or device; random if none.
     pub client: Option<ClientId>,
     /// What handlers shall know about this client; named in every hello.
@@ -77,7 +81,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             codec: Codec::Cbor,
-            transport: Transport::Ws,
+            transport: TransportChoice::Auto,
             client: None,
             params: None,
             queue_items: 256,

@@ -1,10 +1,10 @@
 //! What an application may know about its client, and how a change of it is told.
 
-use super::Transport;
 use crate::codec::Codec;
 use crate::data::Data;
 use crate::ids::{NodeId, SessionId, Uid};
 use crate::millis::Millis;
+use crate::transport::Transport;
 use crate::value::Value;
 
 /// The client as the application sees it. Times are the driver's clock.
@@ -30,6 +30,8 @@ pub struct State {
     pub last_close: Option<LastClose>,
     pub last_ws_close: Option<LastWsClose>,
     pub last_error: Option<LastError>,
+    /// Why the client polls although it would rather not; `None` while it may use a WebSocket.
+    pub downgrade: Option<Downgrade>,
     /// When the next attempt begins; `None` while connected, connecting, or given up.
     pub next_reconnect_at: Option<Millis>,
 }
@@ -71,6 +73,15 @@ impl CloseReason {
             CloseReason::Error => "error",
         }
     }
+}
+
+/// WebSockets have been given up for a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downgrade {
+    /// What was wrong with the last one, for people.
+    pub reason: String,
+    /// New connections poll until then. From a poll that works, a WebSocket is tried sooner.
+    pub until: Millis,
 }
 
 /// The last end of an open connection.
@@ -127,6 +138,12 @@ impl State {
                 ("text", text(&error.text)),
             ])
         };
+        let downgrade = |downgrade: &Downgrade| {
+            map([
+                ("reason", text(&downgrade.reason)),
+                ("until", millis(downgrade.until)),
+            ])
+        };
         let handshake_data = |data: &Data| data.value().unwrap_or(Value::Null);
         map([
             ("transport", option(self.transport, |it| text(it.name()))),
@@ -151,6 +168,7 @@ impl State {
                 option(self.last_ws_close.as_ref(), ws_close),
             ),
             ("last_error", option(self.last_error.as_ref(), error)),
+            ("downgrade", option(self.downgrade.as_ref(), downgrade)),
             ("next_reconnect_at", option(self.next_reconnect_at, millis)),
         ])
     }

@@ -18,6 +18,7 @@ use crate::frame::{ClientFrame, ClientHello, ServerFrame, ServerHello};
 use crate::ids::{EventId, NodeId, SessionId, Uid};
 use crate::limits::Limits;
 use crate::millis::Millis;
+use crate::transport::Transport;
 use crate::value::Value;
 use std::sync::Arc;
 
@@ -220,7 +221,7 @@ impl Tab {
                 Action::Close {
                     connection, code, ..
                 } => self.closes.push((connection, code)),
-                Action::Abort { .. } | Action::Mute { .. } => {}
+                Action::Ask { .. } | Action::Abort { .. } | Action::Mute { .. } => {}
                 Action::Event(event) => self.events.push(event),
                 Action::Resolved { token, outcome } => {
                     let again = self.resolved.iter().any(|(other, _)| *other == token);

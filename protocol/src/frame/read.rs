@@ -44,6 +44,12 @@ impl Undecodable {
     }
 }
 
+/// Whether a complete frame counts as an item, without decoding it: every frame does that does
+/// not begin as a control frame.
+pub(crate) fn is_item(codec: Codec, frame: &[u8]) -> bool {
+    !leading(codec, frame)[0].is_some_and(kind::is_control)
+}
+
 fn request_of(leading: [Option<u64>; 2]) -> Option<u32> {
     match leading {
         [Some(kind::REQUEST), Some(request)] => u32::try_from(request).ok(),
@@ -72,10 +78,9 @@ pub(super) fn read<T>(
     });
     built.map_err(|refusal| {
         let leading = leading(codec, frame);
-        let item = !leading[0].is_some_and(kind::is_control);
         Undecodable {
             refusal,
-            item,
+            item: !leading[0].is_some_and(kind::is_control),
             request: request_of(leading),
         }
     })

@@ -38,11 +38,18 @@ impl ServerFrame {
                         .finish(),
                 }
             }
-            ServerFrame::Ack { received, sent } => frame(3)
+            ServerFrame::Ack {
+                received,
+                sent: Some(sent),
+            } => frame(3)
                 .uint(kind::ACK)
                 .uint(*received)
                 .uint(*sent)
                 .finish(),
+            ServerFrame::Ack {
+                received,
+                sent: None,
+            } => frame(2).uint(kind::ACK).uint(*received).finish(),
             ServerFrame::Ping { ahead: None } => frame(1).uint(kind::PING).finish(),
             ServerFrame::Ping { ahead: Some(bytes) } => {
                 frame(2).uint(kind::PING).uint(*bytes).finish()
@@ -92,7 +99,7 @@ impl ServerFrame {
             }
             kind::ACK => Ok(ServerFrame::Ack {
                 received: reading.uint(1, "received")?,
-                sent: reading.uint(2, "sent")?,
+                sent: reading.optional_uint(2, "sent")?,
             }),
             kind::PING => Ok(ServerFrame::Ping {
                 ahead: reading.optional_uint(1, "ping bytes")?,

@@ -5,6 +5,7 @@ use crate::frame::{ClientHello, ServerFrame, ServerHello};
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 
 /// A hello was accepted: the connection behind `link` is the session's only one now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,12 @@ impl<C> Session<C> {
     ///
     /// # Errors
     /// [`AttachRefused`]; nothing has changed then.
-    pub fn attach(&mut self, hello: &ClientHello, now: Millis) -> Result<Attached, AttachRefused> {
+    pub fn attach(
+        &mut self,
+        hello: &ClientHello,
+        transport: Transport,
+        now: Millis,
+    ) -> Result<Attached, AttachRefused> {
         if self.over {
             return Err(AttachRefused::Over);
         }
@@ -64,6 +70,7 @@ impl<C> Session<C> {
         self.link = Link(self.link.0.wrapping_add(1).max(1));
         self.reset_connection(now);
         self.attached = true;
+        self.transport = transport;
         // The ack that covered the last items may have died with the old connection.
         self.ack_owed = self.received > 0;
         self.last_heard = now;
@@ -105,6 +112,7 @@ impl<C> Session<C> {
             return false;
         }
         self.greeted = true;
+        self.hello_waits = self.transport == Transport::Poll;
         self.control.insert(
             0,
             OutFrame::from(&ServerFrame::Hello(hello.clone()), self.codec),
@@ -137,6 +145,21 @@ impl<C> Session<C> {
         self.outstanding.clear();
     }
 
+    /// A poll client came back after its silence, before its session was given up.
+    pub(super) fn attach_again(&mut self, now: Millis) {
+        self.attached = true;
+        self.last_heard = now;
+    }
+
+    /// The client of a poll has not come back in time. To itself it may still be connected, so
+    /// its next GET is welcome.
+    pub(super) fn fall_silent(&mut self, now: Millis) {
+        self.attached = false;
+        self.detached_at = now;
+        self.control = Vec::new();
+        self.ending = None;
+    }
+
     pub(super) fn speaks(&self, link: Link) -> bool {
         self.attached && self.link == link
     }
@@ -151,5 +174,8 @@ impl<C> Session<C> {
         self.pong_owed = false;
         self.ack_owed = false;
         self.ending = None;
+        self.hello_waits = false;
+        self.flush_owed = false;
+        self.polling.restart();
     }
 }

@@ -28,6 +28,9 @@ pub struct Bounds {
     pub ping_ms: u64,
     /// A connection from which no byte came for so long is dead (35 s).
     pub quiet_ms: u64,
+    /// Pushes that come in a row while a GET waits leave in one answer if they come within this
+    /// time of the first (10 ms).
+    pub batch_poll_ms: u64,
     /// A frame larger than this is announced by `[5, bytes]`, so that the other end is patient (64 KiB).
     pub announce_bytes: usize,
     /// What a request's `timeout_ms` of 0 means (30 s).
@@ -52,6 +55,7 @@ impl Default for Bounds {
             error_window_ms: 60_000,
             ping_ms: 15_000,
             quiet_ms: 35_000,
+            batch_poll_ms: 10,
             announce_bytes: 64 << 10,
             default_timeout_ms: 30_000,
             max_timeout_ms: 24 * 60 * 60 * 1000,

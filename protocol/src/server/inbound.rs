@@ -5,6 +5,7 @@ use crate::codes::{CloseCode, ErrorCode, Refusal};
 use crate::frame::{ClientFrame, Undecodable};
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 use bytes::Bytes;
 
 /// What a frame means for the driver. In every case [`Session::wants_write`] may have become true.
@@ -47,11 +48,25 @@ impl<C: Clone> Session<C> {
         }
         self.last_heard = now;
         let bytes = frame.len();
-        match ClientFrame::decode(self.codec, frame, &bounds.limits) {
+        let decoded = ClientFrame::decode(self.codec, frame, &bounds.limits);
+        self.accept_frame(decoded, bytes, context, now, bounds)
+    }
+
+    /// Takes a frame of the present connection, whatever carried it.
+    pub(super) fn accept_frame(
+        &mut self,
+        decoded: Result<ClientFrame, Undecodable>,
+        bytes: usize,
+        context: &C,
+        now: Millis,
+        bounds: &Bounds,
+    ) -> Received {
+        match decoded {
             Ok(ClientFrame::Ack { received }) => self.acked(received),
             Ok(ClientFrame::Ping { ahead }) => {
                 self.announced(ahead, now, bounds);
-                self.pong_owed = true;
+                // The answer to a POST is the pong; one in a GET would only cost another GET.
+                self.pong_owed = self.transport == Transport::Ws;
                 Received::Quiet
             }
             Ok(ClientFrame::Pong | ClientFrame::Error(_)) => Received::Quiet,

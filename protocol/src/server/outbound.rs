@@ -9,6 +9,7 @@ use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::out_queue::Weight;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -52,6 +53,15 @@ pub struct Written {
     pub more: bool,
     /// Everything that had to be said is in `out`: after it, close the connection with this.
     pub close: Option<(CloseCode, String)>,
+}
+
+impl Written {
+    pub(super) fn superseded() -> Written {
+        Written {
+            more: false,
+            close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
+        }
+    }
 }
 
 /// A decided end of the connection.
@@ -240,6 +250,11 @@ impl<C> Session<C> {
             .unwrap_or_default()
     }
 
+    /// What is in line leaves with the next look at it, without waiting out a batching window.
+    pub fn flush(&mut self) {
+        self.flush_owed = self.attached;
+    }
+
     /// Whether [`Session::write`] would give anything.
     pub fn wants_write(&self, now: Millis, bounds: &Bounds) -> bool {
         if !self.attached || (!self.greeted && self.ending.is_none()) {
@@ -274,17 +289,14 @@ impl<C> Session<C> {
         bounds: &Bounds,
     ) -> Written {
         if !self.speaks(link) && holds(Rule::SupersededIsMute) {
-            return Written {
-                more: false,
-                close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
-            };
+            return Written::superseded();
         }
         self.drain(max_frames, max_bytes, now, bounds, |frame| {
             out.push(frame.ws().clone())
         })
     }
 
-    fn drain(
+    pub(super) fn drain(
         &mut self,
         max_frames: usize,
         max_bytes: usize,
@@ -295,6 +307,9 @@ impl<C> Session<C> {
         if !self.greeted && self.ending.is_none() {
             return Written::default();
         }
+        let polled = self.transport == Transport::Poll;
+        self.hello_waits = false;
+        self.flush_owed = false;
         let mut wrote = !self.control.is_empty();
         for frame in std::mem::take(&mut self.control) {
             emit(&frame);
@@ -305,8 +320,9 @@ impl<C> Session<C> {
         }
         let (more, items) = self.drain_items(max_frames, max_bytes, now, bounds, &mut emit);
         wrote |= items;
-        // Along with anything else an ack costs no write of its own.
-        let ack = self.ack_is_due(now, bounds) || (wrote && self.received > self.told);
+        // Along with anything else an ack costs no write of its own. On a poll, where the POST has
+        // been told already, it lets the client compare what was sent.
+        let ack = self.ack_is_due(now, bounds) || (wrote && (polled || self.received > self.told));
         if ack && self.greeted && self.out.sent() >= self.answer_at {
             emit(&self.ack(now));
             wrote = true;
@@ -342,7 +358,7 @@ impl<C> Session<C> {
             if frames > 0 && (frames >= max_frames || bytes + frame.len() > max_bytes) {
                 return (true, true);
             }
-            if frame.len() > bounds.announce_bytes {
+            if frame.len() > bounds.announce_bytes && self.transport == Transport::Ws {
                 let ahead = frame.len() as u64;
                 emit(&OutFrame::from(
                     &ServerFrame::Ping { ahead: Some(ahead) },
@@ -369,7 +385,7 @@ impl<C> Session<C> {
         OutFrame::from(
             &ServerFrame::Ack {
                 received: self.received,
-                sent: self.out.sent(),
+                sent: Some(self.out.sent()),
             },
             self.codec,
         )

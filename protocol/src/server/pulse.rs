@@ -3,6 +3,7 @@
 use super::{Bounds, Link, Session};
 use crate::codes::CloseCode;
 use crate::millis::Millis;
+use crate::transport::Transport;
 
 /// The slowest link worth serving: an announced item may take its size at this rate (8 KiB/s).
 const SLOWEST_BYTES_PER_SECOND: u64 = 8 << 10;
@@ -16,6 +17,8 @@ pub enum Tick {
     Write,
     /// Nothing was heard for too long: write once more if the socket takes it, then close with 4002.
     Close,
+    /// The client of a poll has not come back: it is detached, and there is nothing to close.
+    Silent,
 }
 
 /// How much longer than usual a frame of this size may keep a link silent.
@@ -31,6 +34,13 @@ impl<C> Session<C> {
         if !self.attached {
             return Tick::Quiet;
         }
+        if self.transport == Transport::Poll {
+            if now >= self.silent_until(bounds) {
+                self.fall_silent(now);
+                return Tick::Silent;
+            }
+            return self.tick_to_write(now, bounds);
+        }
         if self.ending.is_none() && now >= self.silent_until(bounds) {
             self.abort(CloseCode::PING_TIMEOUT, "nothing heard");
             return Tick::Close;
@@ -39,6 +49,10 @@ impl<C> Session<C> {
             self.ping_owed = true;
         }
         self.ack_owed |= self.received > self.told;
+        self.tick_to_write(now, bounds)
+    }
+
+    fn tick_to_write(&self, now: Millis, bounds: &Bounds) -> Tick {
         if self.wants_write(now, bounds) {
             Tick::Write
         } else {
@@ -71,10 +85,14 @@ impl<C> Session<C> {
 
     /// Asks for a sign of life now, whatever was written before.
     pub fn ping(&mut self) {
-        self.ping_owed = self.attached;
+        self.ping_owed = self.attached && self.transport == Transport::Ws;
     }
 
     fn silent_until(&self, bounds: &Bounds) -> Millis {
+        if self.polling.waits() {
+            // It is answered in time, whatever happens; from then on the client has to come back.
+            return Millis::MAX;
+        }
         self.last_heard
             .plus(bounds.quiet_ms)
             .max(self.patient_until)

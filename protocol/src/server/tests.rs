@@ -14,6 +14,7 @@ use crate::ids::{ClientId, EventId, NodeId, SessionId};
 use crate::limits::Limits;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
+use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
 
@@ -96,7 +97,7 @@ impl Home {
     }
 
     fn attach(&mut self, hello: &ClientHello) -> Attached {
-        let attached = self.session.attach(hello, self.now).unwrap();
+        let attached = self.session.attach(hello, Transport::Ws, self.now).unwrap();
         self.link = attached.link;
         assert!(self.session.hello(attached.link, &self.answer(&attached)));
         attached
@@ -210,5 +211,8 @@ fn error_event(frame: &ServerFrame) -> (ErrorCode, u64) {
 }
 
 fn ack(received: u64, sent: u64) -> ServerFrame {
-    ServerFrame::Ack { received, sent }
+    ServerFrame::Ack {
+        received,
+        sent: Some(sent),
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use tengen_protocol::server::{AttachRefused, Attached, Bounds, Session};
-use tengen_protocol::{ClientHello, Codec, Data, Millis, NodeId, ServerHello, SessionId, Uid};
+use tengen_protocol::{
+    ClientHello, Codec, Data, Millis, NodeId, ServerHello, SessionId, Transport, Uid,
+};
 
 /// How long a detached session is kept.
 const SESSION_TTL: u64 = 20_000;
@@ -43,7 +45,7 @@ impl Node {
         if let Some(id) = named {
             let (session, speaks) = self.homes.get_mut(&id).unwrap();
             if session.uid() == uid.as_ref() {
-                match session.attach(hello, now) {
+                match session.attach(hello, Transport::Ws, now) {
                     Ok(attached) => {
                         let before = speaks.replace(connection);
                         self.greet(&id, &attached);
@@ -64,7 +66,7 @@ impl Node {
         let id = SessionId::new(&self.id, random);
         let mut session = Session::new(id.clone(), hello.client.clone(), uid.clone(), self.codec);
         let attached = session
-            .attach(hello, now)
+            .attach(hello, Transport::Ws, now)
             .expect("a new session takes its first hello");
         self.homes.insert(id.clone(), (session, Some(connection)));
         self.greet(&id, &attached);

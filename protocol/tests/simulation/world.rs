@@ -9,7 +9,9 @@ use super::node::Node;
 use super::wire::Wire;
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use tengen_protocol::client::{Action, Event, Options, Session, Source, TransportClose};
+use tengen_protocol::client::{
+    Action, Event, Options, Session, Source, TransportChoice, TransportClose,
+};
 use tengen_protocol::server::Bounds;
 use tengen_protocol::{Codec, Data, EventId, Millis, SessionId, Uid, Value};
 
@@ -69,6 +71,7 @@ impl World {
             codec,
             window_items: chance.between(3, 300),
             ack_items: chance.between(2, 32),
+            transport: TransportChoice::Ws,
             ..Options::default()
         };
         let latency = *[2, 20, 300].get(chance.between(0, 2) as usize).unwrap();
@@ -218,6 +221,7 @@ impl World {
                         self.at(at, Happening::ServerSeesEnd(connection));
                     }
                 }
+                Action::Ask { .. } => {}
                 Action::Mute { connection } => self.wires.get_mut(&connection).unwrap().dark = true,
                 Action::Event(event) => self.event(&event),
                 Action::Resolved { token, outcome } => {

@@ -141,7 +141,7 @@ fn server_frame(name: &str, codec: Codec) -> ServerFrame {
         },
         "ack" => ServerFrame::Ack {
             received: 300,
-            sent: 4_000_000_000,
+            sent: Some(4_000_000_000),
         },
         "ping" => ServerFrame::Ping { ahead: None },
         "ping before a large item" => ServerFrame::Ping {

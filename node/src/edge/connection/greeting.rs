@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tengen_protocol::{
     ClientFrame, ClientHello, CloseCode, Data, Millis, OutFrame, Refusal, ServerFrame, ServerHello,
-    Uid,
+    Transport, Uid,
 };
 
 use super::closing::Closing;
@@ -86,7 +86,10 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         };
         let params = hello.params.clone();
         let uid = greeting.guest.uid.clone();
-        let greeted = self.edge.arrivals.greet(hello, uid, self.codec);
+        let greeted = self
+            .edge
+            .arrivals
+            .greet(hello, uid, self.codec, Transport::Ws);
         greeting.arriving = Some((greeted, params));
         // What comes behind the hello belongs to the session.
         self.reading = Reading::Paused;

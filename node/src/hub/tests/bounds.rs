@@ -127,7 +127,7 @@ fn a_full_node_refuses_hellos_and_says_so() {
     let hub = hub_with(|config| config.max_sessions = 2);
     let _one = open(&hub, None, "1");
     let two = open(&hub, None, "2");
-    let refused = hub.hello(&hello("3", 1), None, Codec::Json, hub.now());
+    let refused = hub.hello(&hello("3", 1), None, Codec::Json, Transport::Ws, hub.now());
     assert_eq!(refused.err(), Some(HelloRefused::Full));
     assert_eq!(hub.metrics().hub.refused_full.value(), 1);
     hub.end(two.port(), CloseCode::KICKED, "");
@@ -172,7 +172,13 @@ fn a_session_that_has_just_begun_is_not_swept_on_a_node_that_is_up_for_long() {
     let hub = hub();
     let up_for_long = Millis(100_000);
     let (port, _) = hub
-        .begin(&hello("a", 1), Some(uid("alice")), Codec::Json, up_for_long)
+        .begin(
+            &hello("a", 1),
+            Some(uid("alice")),
+            Codec::Json,
+            Transport::Ws,
+            up_for_long,
+        )
         .expect("a session");
     (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, up_for_long, &mut Vec::new()));
     assert!(hub.session(&port.id).is_some());

@@ -41,6 +41,7 @@ fn a_session_is_resumed_by_its_own_client_and_uid() {
             &naming("a", 2, &port),
             Some(uid("alice")),
             Codec::Json,
+            Transport::Ws,
             hub.now(),
         )
         .expect("resumed");
@@ -60,6 +61,7 @@ fn f32_another_uid_ends_the_old_session_at_once_and_shows_nothing_of_it() {
             &naming("tab", 2, alice.port()),
             Some(uid("bob")),
             Codec::Json,
+            Transport::Ws,
             hub.now(),
         )
         .expect("fresh");
@@ -86,6 +88,7 @@ fn another_client_that_names_a_session_leaves_it_alone() {
             &naming("copy", 9, alice.port()),
             Some(uid("alice")),
             Codec::Json,
+            Transport::Ws,
             hub.now(),
         )
         .expect("fresh");
@@ -102,6 +105,7 @@ fn a_lower_attempt_is_refused_and_changes_nothing() {
             &naming("a", 3, tab.port()),
             Some(uid("alice")),
             Codec::Json,
+            Transport::Ws,
             hub.now(),
         )
         .expect("resumed");
@@ -112,6 +116,7 @@ fn a_lower_attempt_is_refused_and_changes_nothing() {
         &naming("a", 2, tab.port()),
         Some(uid("alice")),
         Codec::Json,
+        Transport::Ws,
         hub.now(),
     );
     assert_eq!(late.err(), Some(HelloRefused::Superseded));

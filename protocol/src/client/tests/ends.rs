@@ -369,7 +369,7 @@ fn f99_bad_connections_break_about_their_share_of_sends() {
         }
         tab.server(&ServerFrame::Ack {
             received: n,
-            sent: 0,
+            sent: Some(0),
         });
     }
     assert_eq!(tab.resolved.len(), 1_000);

@@ -23,10 +23,7 @@ fn f35_hello_is_the_first_frame_and_the_client_is_not_open_before_the_answer() {
 fn f37_state_shows_what_the_hello_said() {
     let tab = Tab::open();
     let state = tab.state();
-    assert_eq!(
-        state.transport.map(super::super::Transport::name),
-        Some("ws")
-    );
+    assert_eq!(state.transport, Some(Transport::Ws));
     assert_eq!(state.uid.as_ref().map(Uid::as_str), Some("alice"));
     assert_eq!(state.session, Some(session_id(1)));
     assert_eq!(state.handshake_data, Some(number(42)));
@@ -53,6 +50,7 @@ fn f37_state_shows_what_the_hello_said() {
         "last_close",
         "last_ws_close",
         "last_error",
+        "downgrade",
         "next_reconnect_at",
     ];
     assert_eq!(keys, expected.map(|key| Value::Text(key.into())));

@@ -113,13 +113,13 @@ fn event_resolves_when_it_is_acknowledged() {
     let (one, two) = (tab.send(1), tab.send(2));
     tab.server(&ServerFrame::Ack {
         received: 1,
-        sent: 0,
+        sent: Some(0),
     });
     assert_eq!(tab.outcome(one), Some(&Ok(Data::null(CODEC))));
     assert_eq!(tab.outcome(two), None);
     tab.server(&ServerFrame::Ack {
         received: 2,
-        sent: 0,
+        sent: Some(0),
     });
     assert_eq!(tab.resolved.len(), 2);
     assert_eq!(tab.session.unresolved(), 0);
@@ -146,7 +146,7 @@ fn refused_event_resolves_with_the_error_and_its_ack_changes_nothing() {
     });
     tab.server(&ServerFrame::Ack {
         received: 2,
-        sent: 1,
+        sent: Some(1),
     });
     assert!(tab.outcome(one).unwrap().is_ok());
     let failure = tab.outcome(two).unwrap().as_ref().unwrap_err();
@@ -181,7 +181,7 @@ fn window_holds_further_items_back_until_acks_come() {
     assert_eq!(tab.items(), [1, 2, 3]);
     tab.server(&ServerFrame::Ack {
         received: 1,
-        sent: 0,
+        sent: Some(0),
     });
     assert_eq!(tab.items(), [1, 2, 3, 4]);
 }

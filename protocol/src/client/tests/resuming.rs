@@ -21,7 +21,7 @@ fn resume_writes_again_exactly_what_the_server_lacks() {
     assert!(tab.resolved.is_empty());
     tab.server(&ServerFrame::Ack {
         received: 5,
-        sent: 0,
+        sent: Some(0),
     });
     assert_eq!(
         tab.resolved
@@ -52,7 +52,7 @@ fn failed_resume_sends_the_unwritten_and_closes_the_written() {
     assert_eq!(tab.events_named(EventId::GAP), 1);
     tab.server(&ServerFrame::Ack {
         received: 2,
-        sent: 0,
+        sent: Some(0),
     });
     assert!(tab.outcome(unwritten).unwrap().is_ok());
     assert_eq!(tab.outcome(asked), None);
@@ -64,7 +64,7 @@ fn request_that_was_acknowledged_but_not_answered_closes_with_its_session() {
     let token = tab.request(1);
     tab.server(&ServerFrame::Ack {
         received: 1,
-        sent: 0,
+        sent: Some(0),
     });
     lost(&mut tab);
     tab.greet(server_hello(2, false, 0, "alice"));
@@ -143,7 +143,7 @@ fn drift_of_the_servers_count_ends_the_session_with_a_gap() {
     tab.server(&pushed(1));
     tab.server(&ServerFrame::Ack {
         received: 1,
-        sent: 2,
+        sent: Some(2),
     });
     assert_eq!(tab.closes, [(connection, CloseCode::PROTOCOL.0)]);
     assert_eq!(
@@ -162,7 +162,7 @@ fn server_that_acknowledges_what_was_never_sent_has_drifted() {
     tab.send(1);
     tab.server(&ServerFrame::Ack {
         received: 2,
-        sent: 0,
+        sent: Some(0),
     });
     assert!(!tab.state().open);
     assert_eq!(tab.events_named(EventId::GAP), 1);
@@ -176,7 +176,7 @@ fn item_that_cannot_be_used_is_counted_and_reported_and_closes_nothing() {
     tab.server(&pushed(2));
     tab.server(&ServerFrame::Ack {
         received: 0,
-        sent: 2,
+        sent: Some(2),
     });
     assert!(tab.state().open);
     assert_eq!(

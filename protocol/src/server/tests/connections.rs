@@ -27,7 +27,7 @@ fn lower_attempt_is_refused_and_changes_nothing() {
     home.push(1);
     let refused = home
         .session
-        .attach(&hello(4, Some(session_id()), 0), home.now);
+        .attach(&hello(4, Some(session_id()), 0), Transport::Ws, home.now);
     assert_eq!(refused, Err(AttachRefused::LowerAttempt { current: 5 }));
     assert_eq!(home.session.attempt(), 5);
     assert_eq!(home.session.link(), Some(home.link));
@@ -66,7 +66,7 @@ fn late_copy_of_an_answered_hello_does_not_end_the_session() {
     home.receive(&ClientFrame::Ack { received: 1 });
     let copy = home
         .session
-        .attach(&hello(2, Some(session_id()), 0), home.now);
+        .attach(&hello(2, Some(session_id()), 0), Transport::Ws, home.now);
     assert_eq!(copy, Err(AttachRefused::LowerAttempt { current: 2 }));
     assert!(!home.session.is_over());
 }
@@ -81,9 +81,11 @@ fn resume_that_cannot_be_complete_is_refused() {
     home.receive(&ClientFrame::Ack { received: 2 });
     home.session.detach(home.link, home.now);
     for received in [0, 1, 4] {
-        let refused = home
-            .session
-            .attach(&hello(2, Some(session_id()), received), home.now);
+        let refused = home.session.attach(
+            &hello(2, Some(session_id()), received),
+            Transport::Ws,
+            home.now,
+        );
         assert_eq!(refused, Err(AttachRefused::Lost), "received {received}");
     }
     home.resume(2, 3);
@@ -96,7 +98,7 @@ fn another_client_or_another_session_has_no_business_here() {
     stranger.client = ClientId::parse("another").unwrap();
     let nameless = hello(9, None, 0);
     for hello in [stranger, nameless] {
-        let refused = home.session.attach(&hello, home.now);
+        let refused = home.session.attach(&hello, Transport::Ws, home.now);
         assert_eq!(refused, Err(AttachRefused::NotThisSession));
     }
 }
@@ -107,7 +109,7 @@ fn hello_that_names_a_lost_session_is_told_of_the_gap() {
         Session::new(session_id(), ClientId::parse("tab").unwrap(), None, CODEC);
     let other = SessionId::new(&NodeId::parse("n9").unwrap(), [9; 16]);
     let attached = session
-        .attach(&hello(3, Some(other), 12), Millis(0))
+        .attach(&hello(3, Some(other), 12), Transport::Ws, Millis(0))
         .unwrap();
     assert!(!attached.resumed && attached.gap);
 }
@@ -118,7 +120,7 @@ fn nothing_is_written_before_the_hello() {
     home.push(1);
     let attached = home
         .session
-        .attach(&hello(2, Some(session_id()), 0), home.now)
+        .attach(&hello(2, Some(session_id()), 0), Transport::Ws, home.now)
         .unwrap();
     home.link = attached.link;
     assert!(!home.session.wants_write(home.now, &home.bounds));
@@ -166,7 +168,7 @@ fn second_hello_closes_with_4500_and_ends_the_session() {
     assert!(home.session.is_over());
     let refused = home
         .session
-        .attach(&hello(3, Some(session_id()), 0), home.now);
+        .attach(&hello(3, Some(session_id()), 0), Transport::Ws, home.now);
     assert_eq!(refused, Err(AttachRefused::Over));
 }
 

@@ -8,7 +8,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tengen_protocol::server::ItemKind;
-use tengen_protocol::{Codec, Data, Limits, NodeId, RawEvent, Uid};
+use tengen_protocol::{Codec, Data, Limits, NodeId, RawEvent, Transport, Uid};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::arrival::Arrivals;
 use crate::edge::connection::{Connection, Guest};
 use crate::edge::{Edge, Settings};
-use crate::handlers::connected::{Connected, Transport};
+use crate::handlers::connected::Connected;
 use crate::hub::port::Port;
 use crate::hub::touched::Touched;
 use crate::hub::{Hub, HubConfig, sweep};
@@ -107,7 +107,7 @@ impl Fixture {
         let data = Data::null(Codec::Json);
         let identified = Identified::default();
         let peer = ([127, 0, 0, 1], 9).into();
-        let connected = Connected::new(parts, peer, Transport::WebSocket, &identified, &data);
+        let connected = Connected::new(parts, peer, Transport::Ws, &identified, &data);
         let uid = uid.map(|uid| Uid::try_from(uid).unwrap());
         let guest = Box::new(Guest {
             connected,
