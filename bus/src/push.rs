@@ -7,8 +7,10 @@ mod sequences;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tengen_protocol::{ClientId, Codec, Uid};
+use tengen_protocol::Codec;
 use uuid::Uuid;
+
+pub use tengen_protocol::{Filter, Target};
 
 pub use decode::{Arrived, Origin, decode};
 pub use publisher::{Publisher, PublisherOptions, TryPushError};
@@ -38,29 +40,6 @@ pub struct Push {
     pub report: bool,
     /// The event, `["ns/name", data]`, as it was written. Not checked.
     pub event: (Codec, Bytes),
-}
-
-/// For whom a push is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// Every client of this user.
-    Uid(Uid),
-    /// Every client without a user.
-    Anonymous,
-    /// Every client.
-    All,
-}
-
-/// Which clients of the target a push is for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Filter {
-    /// All of them.
-    #[default]
-    None,
-    /// This one alone.
-    Only(ClientId),
-    /// All but this one.
-    Except(ClientId),
 }
 
 impl Push {

@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use tengen_bus::push::{Filter, Target};
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{
     ClientHello, ClientId, Codec, Data, Limits, NodeId, RawEvent, Refusal, ServerHello, Transport,
     Uid,
@@ -104,9 +105,11 @@ impl FanOut {
             return Ok(0);
         };
         let event = RawEvent::check(Codec::Json, json.clone(), &self.limits)?;
+        let (filter, touched) = (Filter::None, &mut self.touched);
+        let identity = Identity::of_content(&target, &filter, Codec::Json, event.body());
         Ok(self
             .hub
-            .deliver(&recipients, &Filter::None, &event, &mut self.touched))
+            .deliver(&recipients, &filter, &event, &identity, touched))
     }
 
     /// Wakes whom the pushes since the last settling touched.

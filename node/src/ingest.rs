@@ -12,6 +12,7 @@ use std::time::Duration;
 use tengen_bus::push::{self, Arrived, Origin, Push, Sequences, Target};
 use tengen_bus::{Bus, Delivery, Message, Shed, Subject, Subscription};
 use tengen_protocol::subject::{SendTo, Subjects};
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{Limits, RawEvent, Refusal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -200,8 +201,10 @@ impl Ingest {
                 Note::Repeated => return self.metrics.ingest.duplicates.increment(),
             }
         }
+        let identity = identity(push, origin);
+        let touched = &mut self.touched;
         self.hub
-            .deliver(&recipients, &push.filter, &event, &mut self.touched);
+            .deliver(&recipients, &push.filter, &event, &identity, touched);
     }
 
     fn malformed(&mut self, subject: &Subject, reply: Option<&Subject>, refusal: &Refusal) {
@@ -273,6 +276,27 @@ impl Ingest {
             self.hub
                 .deliver_gap(&Target::All, gap::BUS_DOWN, &mut self.touched);
             self.hub.settle(&mut self.touched);
+        }
+    }
+}
+
+/// Who a push is, for sessions on their way between nodes.
+fn identity(push: &Push, origin: &Origin) -> Identity {
+    match *origin {
+        Origin::Batch {
+            publisher,
+            seq,
+            index,
+        } => Identity::Batched {
+            publisher,
+            seq,
+            index,
+            message: push.id,
+        },
+        Origin::Plain { .. } if push.id != 0 => Identity::Message(push.id),
+        Origin::Plain { .. } => {
+            let (codec, event) = &push.event;
+            Identity::of_content(&push.target, &push.filter, *codec, event)
         }
     }
 }

@@ -24,6 +24,7 @@ mod ids;
 mod limits;
 mod millis;
 pub mod subject;
+mod target;
 mod transport;
 
 // Values: what applications say.
@@ -44,6 +45,7 @@ mod out_queue;
 pub mod relay;
 pub mod rules;
 pub mod server;
+pub mod takeover;
 
 // How it is all written.
 mod cbor;
@@ -64,5 +66,6 @@ pub use limits::Limits;
 pub use millis::Millis;
 pub use out_frame::OutFrame;
 pub use raw_event::RawEvent;
+pub use target::{Filter, Target};
 pub use transport::Transport;
 pub use value::{Time, Value};

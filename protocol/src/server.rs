@@ -4,6 +4,7 @@ mod attach;
 mod bounds;
 mod inbound;
 mod inbox;
+mod moving;
 mod outbound;
 mod poll;
 mod post;
@@ -20,6 +21,7 @@ pub use attach::{AttachRefused, Attached};
 pub use bounds::Bounds;
 pub use inbound::Received;
 pub use inbox::{Item, ItemKind, Resumed};
+pub use moving::{Released, Standing};
 pub use outbound::{Pushed, Replied, Written};
 pub use poll::{POLL_BYTES, PollDue, PollRefused, PollTurn};
 pub use post::Posted;
@@ -27,6 +29,7 @@ pub use pulse::Tick;
 pub(crate) use pulse::patience;
 
 use inbox::Inbox;
+use moving::Moving;
 use outbound::Ending;
 use poll::Polling;
 use std::collections::BTreeSet;
@@ -84,6 +87,9 @@ pub struct Session<C> {
     errors: u16,
     errors_since: Millis,
 
+    /// What only a session on its way between nodes needs.
+    moving: Option<Box<Moving<C>>>,
+
     last_heard: Millis,
     last_written: Millis,
     /// Silence is forgiven until then: a large item was announced.
@@ -124,6 +130,7 @@ impl<C> Session<C> {
             outstanding: BTreeSet::new(),
             errors: 0,
             errors_since: Millis(0),
+            moving: None,
             last_heard: Millis(0),
             last_written: Millis(0),
             patient_until: Millis(0),

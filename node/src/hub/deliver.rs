@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tengen_bus::push::{Filter, Target};
 use tengen_protocol::server::Pushed;
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{OutFrame, RawEvent};
 
 use super::Hub;
@@ -46,11 +47,13 @@ impl Hub {
         recipients: &Recipients<'_>,
         filter: &Filter,
         event: &RawEvent,
+        identity: &Identity,
         touched: &mut Touched,
     ) -> usize {
         let mut delivery = Delivery {
             hub: self,
             event,
+            identity,
             frames: [None, None],
             count: 0,
         };
@@ -82,6 +85,7 @@ impl Hub {
 struct Delivery<'a> {
     hub: &'a Hub,
     event: &'a RawEvent,
+    identity: &'a Identity,
     /// The frame per codec, made when the first session of that codec turns up; `Err` = it
     /// cannot be told in that codec.
     frames: [Option<Result<OutFrame, ()>>; 2],
@@ -96,7 +100,7 @@ impl Delivery<'_> {
         });
         match frame {
             Ok(frame) => {
-                let pushed = port.push(frame, self.hub.bounds(), touched);
+                let pushed = port.push(frame, self.identity, self.hub.bounds(), touched);
                 self.count += usize::from(pushed == Pushed::Queued);
             }
             // A hole for this client alone, so it is told in its place.

@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 use tengen_protocol::server::{self, Bounds, Link, Pushed};
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Uid};
 
 use super::budget::Budget;
@@ -131,10 +132,11 @@ impl Port {
     pub(crate) fn push(
         self: &Arc<Self>,
         frame: &OutFrame,
+        identity: &Identity,
         bounds: &Bounds,
         touched: &mut Touched,
     ) -> Pushed {
-        self.append(touched, |session| session.push(frame, bounds))
+        self.append(touched, |session| session.push(frame, identity, bounds))
     }
 
     /// Puts a `chsk/gap` item in line, unless one is already waiting to be sent.

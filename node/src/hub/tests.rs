@@ -9,6 +9,7 @@ use std::task::{Wake, Waker};
 
 use bytes::Bytes;
 use tengen_bus::push::{Filter, Push, Target};
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{ClientId, Data, RawEvent, ServerFrame, ServerHello, Transport};
 
 use super::members::Crowd;
@@ -180,8 +181,9 @@ fn push(hub: &Hub, target: Target, filter: Filter, json: &str, touched: &mut Tou
     let (mut push, event) = event(json);
     push.target = target;
     push.filter = filter;
-    hub.recipients(&push.target)
-        .map_or(0, |to| hub.deliver(&to, &push.filter, &event, touched))
+    hub.recipients(&push.target).map_or(0, |to| {
+        hub.deliver(&to, &push.filter, &event, &Identity::Message(1), touched)
+    })
 }
 
 fn push_now(hub: &Hub, target: Target, json: &str) -> usize {

@@ -242,8 +242,8 @@ impl<C> Session<C> {
             self.answer_at = self.out.end();
         }
         match answered {
-            Pushed::Queued => self.note_error(now, bounds),
             Pushed::Slow | Pushed::Over => Received::Close(CloseCode::SLOW, self.ending_reason()),
+            _ => self.note_error(now, bounds),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::out_queue::Weight;
 use crate::rules::{Rule, holds};
+use crate::takeover::Identity;
 use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
@@ -31,6 +32,13 @@ pub enum Pushed {
     Slow,
     /// The session had ended before, or is ending.
     Over,
+    /// The session has it already, by another way.
+    Known,
+    /// Held back for a moment: this node's own copy may come, and stand at its right place.
+    Held,
+    /// The session is at another node: not in line here, only forwarded, see
+    /// [`Session::forwards_to`].
+    Elsewhere,
 }
 
 /// What became of an answer.
@@ -44,6 +52,8 @@ pub enum Replied {
     Over,
     /// Nobody waits for it: answered before, or never asked.
     Ignored,
+    /// The session is at another node, to which it must be forwarded, see [`Session::owner`].
+    Elsewhere,
 }
 
 /// What a drain left.
@@ -77,8 +87,14 @@ pub(super) struct Ending {
 impl<C> Session<C> {
     /// Puts an already encoded frame in line. O(1); allocates nothing but the queue's own growth.
     ///
-    /// The frame must have been encoded in the session's codec.
-    pub fn push(&mut self, item: &OutFrame, bounds: &Bounds) -> Pushed {
+    /// The frame must have been encoded in the session's codec; `identity` says which push it is,
+    /// so that a session that moves between nodes gets no second copy of it.
+    pub fn push(&mut self, item: &OutFrame, identity: &Identity, bounds: &Bounds) -> Pushed {
+        let _ = identity;
+        self.append(item, bounds)
+    }
+
+    pub(super) fn append(&mut self, item: &OutFrame, bounds: &Bounds) -> Pushed {
         if self.over {
             return Pushed::Over;
         }
@@ -139,6 +155,8 @@ impl<C> Session<C> {
             Pushed::Queued => Replied::Queued,
             Pushed::Slow => Replied::Slow,
             Pushed::Over => Replied::Over,
+            // Only what is pushed can be one of these.
+            Pushed::Known | Pushed::Held | Pushed::Elsewhere => Replied::Ignored,
         }
     }
 
@@ -151,7 +169,7 @@ impl<C> Session<C> {
         let outcome = outcome.and_then(|data| data.transcode(self.codec));
         let frame = OutFrame::from(&ServerFrame::Reply { request, outcome }, self.codec);
         if frame.body().len() <= bounds.limits.max_bytes {
-            return self.push(&frame, bounds);
+            return self.append(&frame, bounds);
         }
         let message = format!("the reply is larger than {} bytes", bounds.limits.max_bytes);
         let outcome = Err(Refusal {
@@ -159,7 +177,7 @@ impl<C> Session<C> {
             message,
         });
         let frame = OutFrame::from(&ServerFrame::Reply { request, outcome }, self.codec);
-        self.push(&frame, bounds)
+        self.append(&frame, bounds)
     }
 
     /// Tells the client of a fault in its item at `position` by a `chsk/error`, now or after its
@@ -186,7 +204,7 @@ impl<C> Session<C> {
         let id = EventId::parse(id).expect("an id of our own");
         let data = Data::from_value(self.codec, data).expect("one flat map");
         let frame = ServerFrame::Event { id, data };
-        self.push(&OutFrame::from(&frame, self.codec), bounds)
+        self.append(&OutFrame::from(&frame, self.codec), bounds)
     }
 
     /// Says `[8, code, message]`: an error that belongs to no item.

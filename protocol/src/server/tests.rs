@@ -14,6 +14,7 @@ use crate::ids::{ClientId, EventId, NodeId, SessionId};
 use crate::limits::Limits;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
+use crate::takeover::Identity;
 use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
@@ -141,7 +142,8 @@ impl Home {
 
     fn push_data(&mut self, data: &Data) -> Pushed {
         let frame = OutFrame::event(CODEC, &id("t/push"), data).unwrap();
-        self.session.push(&frame, &self.bounds)
+        self.session
+            .push(&frame, &Identity::Message(1), &self.bounds)
     }
 
     /// Everything the session has to say now.

@@ -3,6 +3,7 @@
 use super::{Happening, World};
 use tengen_protocol::client::{SendOptions, TransportClose};
 use tengen_protocol::server::Pushed;
+use tengen_protocol::takeover::Identity;
 use tengen_protocol::{CloseCode, Data, Millis, OutFrame, Uid, Value};
 
 impl World {
@@ -48,7 +49,7 @@ impl World {
             let pushed = if lost {
                 session.gap("lost", bounds)
             } else {
-                session.push(&frame, bounds)
+                session.push(&frame, &Identity::Message(n.into()), bounds)
             };
             if pushed != Pushed::Over {
                 woken.extend(*speaks);

@@ -8,6 +8,7 @@ use axum::http::Request;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tengen_protocol::server::ItemKind;
+use tengen_protocol::takeover;
 use tengen_protocol::{Codec, Data, Limits, NodeId, RawEvent, Transport, Uid};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
@@ -136,7 +137,8 @@ impl Fixture {
         let (mut touched, mut reached) = (Touched::default(), 0);
         self.edge.hub.groups().all().for_each(|port| {
             reached += 1;
-            port.push(&frame, self.edge.hub.bounds(), &mut touched);
+            let identity = takeover::Identity::Message(1);
+            port.push(&frame, &identity, self.edge.hub.bounds(), &mut touched);
         });
         self.edge.hub.settle(&mut touched);
         reached

@@ -1,0 +1,97 @@
+//! Who a push is, wherever it is heard: a place in a publisher's stream, a message id, or its content.
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::codec::Codec;
+use crate::target::{Filter, Target};
+
+/// Who a push is. Two nodes that hear the same push give it the same identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Identity {
+    /// A place in the numbered stream of a publisher: nobody else has the same.
+    Batched {
+        /// Which publisher.
+        publisher: u128,
+        /// Its batch.
+        seq: u64,
+        /// The place in it, from 0.
+        index: u16,
+        /// The message id that it carries as well; 0 = none. Whoever publishes the same again
+        /// within 10 s, in whichever way, does not want it delivered twice.
+        message: u128,
+    },
+    /// A message id. Not 0.
+    Message(u128),
+    /// A hash of everything that the push says. Others may have the same.
+    Content(u128),
+}
+
+/// A place in a publisher's stream: batch, then place in the batch. Ordered as the publisher sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The number of the batch.
+    pub seq: u64,
+    /// The place in it, from 0.
+    pub index: u16,
+}
+
+impl Place {
+    /// Whether nothing of the publisher can be missing between this place and `later`. A place
+    /// later in the same batch counts: what stood between was for others, or would have come first.
+    pub(crate) fn is_followed_by(self, later: Place) -> bool {
+        later > self && later.seq <= self.seq.saturating_add(1)
+    }
+}
+
+impl Identity {
+    /// The identity of a push without number and message id.
+    ///
+    /// One pass over the event (xxh3, 128 bits): about 20 ns for a hundred bytes.
+    pub fn of_content(target: &Target, filter: &Filter, codec: Codec, event: &[u8]) -> Identity {
+        let mut hash = Xxh3::new();
+        match target {
+            Target::Uid(uid) => {
+                hash.update(&[0]);
+                hash.update(uid.as_str().as_bytes());
+            }
+            Target::Anonymous => hash.update(&[1]),
+            Target::All => hash.update(&[2]),
+        }
+        // No uid and no client id contains a 0, so nothing passes for something else.
+        match filter {
+            Filter::None => hash.update(&[0, 0]),
+            Filter::Only(client) => {
+                hash.update(&[0, 1]);
+                hash.update(client.as_str().as_bytes());
+            }
+            Filter::Except(client) => {
+                hash.update(&[0, 2]);
+                hash.update(client.as_str().as_bytes());
+            }
+        }
+        hash.update(&[0, codec as u8]);
+        hash.update(event);
+        Identity::Content(hash.digest128())
+    }
+
+    /// The publisher and the place in its stream, if it has one.
+    pub fn place(&self) -> Option<(u128, Place)> {
+        match *self {
+            Identity::Batched {
+                publisher,
+                seq,
+                index,
+                ..
+            } => Some((publisher, Place { seq, index })),
+            Identity::Message(_) | Identity::Content(_) => None,
+        }
+    }
+
+    /// The message id, if it has one.
+    pub fn message(&self) -> Option<u128> {
+        match *self {
+            Identity::Batched { message: 0, .. } | Identity::Content(_) => None,
+            Identity::Batched { message, .. } | Identity::Message(message) => Some(message),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a node has applied lately: its answer to "which pushes do you have already?".
+
+use std::collections::{HashMap, VecDeque};
+
+use super::applied::Applied;
+use super::{Identity, Place};
+use crate::ids::Uid;
+use crate::millis::Millis;
+use crate::target::Target;
+
+/// Publishers remembered at most; a new one pushes the longest silent out.
+const MAX_PUBLISHERS: usize = 4096;
+/// A publisher silent for longer is forgotten: as long as its numbers are watched at all.
+const FORGET_PUBLISHER_MS: u64 = 600_000;
+/// A push without number and message id is remembered for this long (design §2).
+const CONTENTS_MS: u64 = 2_000;
+/// A message id is remembered for this long: within it, the same id is the same push.
+const MESSAGES_MS: u64 = 10_000;
+/// Contents, and message ids, remembered at most: some 4 MiB each.
+const MAX_OTHERS: usize = 65_536;
+
+/// What a node has applied lately: per publisher the last place, of other pushes their identity.
+///
+/// Note **every** push here, a stranger's too: who takes a session over must know what it heard
+/// and dropped before the session was registered. And note it *after* all sessions have got it:
+/// what a session has beyond its node's journal it knows itself, but not the reverse.
+///
+/// Bounded: 4,096 publishers; 65,536 contents (2 s) and as many message ids (10 s).
+#[derive(Debug, Default)]
+pub struct Journal {
+    publishers: HashMap<u128, (Place, Millis)>,
+    contents: Lately,
+    messages: Lately,
+}
+
+#[derive(Debug, Default)]
+struct Lately {
+    by_age: VecDeque<(Millis, Target, u128)>,
+    /// The newest that had to be forgotten before its time.
+    lost_until: Option<Millis>,
+}
+
+impl Lately {
+    fn note(&mut self, target: &Target, id: u128, now: Millis, keep_ms: u64) {
+        while let Some((at, ..)) = self.by_age.front() {
+            let old = now.since(*at).as_millis() as u64 > keep_ms;
+            if !old && self.by_age.len() < MAX_OTHERS {
+                break;
+            }
+            if !old {
+                self.lost_until = Some(*at);
+            }
+            self.by_age.pop_front();
+        }
+        self.by_age.push_back((now, target.clone(), id));
+    }
+
+    /// The ids that may concern a session of `uid`, oldest first, with their age.
+    fn of(&self, uid: Option<&Uid>, now: Millis, keep_ms: u64) -> Vec<(u128, u64)> {
+        let aged = self.by_age.iter().map(|(at, target, id)| {
+            let age = now.since(*at).as_millis() as u64;
+            (target, *id, age)
+        });
+        aged.filter(|(target, _, age)| *age <= keep_ms && target.means(uid))
+            .map(|(_, id, age)| (id, age))
+            .collect()
+    }
+
+    fn reach(&self, now: Millis, keep_ms: u64) -> u64 {
+        self.lost_until.map_or(keep_ms, |lost| {
+            keep_ms.min(now.since(lost).as_millis() as u64)
+        })
+    }
+}
+
+impl Journal {
+    /// Nothing applied yet.
+    pub fn new() -> Journal {
+        Journal::default()
+    }
+
+    /// Takes note of a push that was put in line for all sessions here that it is for. `now` may
+    /// not go back. O(1).
+    pub fn note(&mut self, target: &Target, identity: &Identity, now: Millis) {
+        if let Some((publisher, place)) = identity.place() {
+            self.note_place(publisher, place, now);
+        }
+        if let Some(message) = identity.message() {
+            self.messages.note(target, message, now, MESSAGES_MS);
+        }
+        if let Identity::Content(content) = identity {
+            self.contents.note(target, *content, now, CONTENTS_MS);
+        }
+    }
+
+    fn note_place(&mut self, publisher: u128, place: Place, now: Millis) {
+        if let Some((last, heard)) = self.publishers.get_mut(&publisher) {
+            *last = place.max(*last);
+            *heard = now;
+            return;
+        }
+        if self.publishers.len() >= MAX_PUBLISHERS {
+            self.forget_silent(now);
+        }
+        self.publishers.insert(publisher, (place, now));
+    }
+
+    /// Makes room: all that were silent for long, or else the longest silent one.
+    fn forget_silent(&mut self, now: Millis) {
+        self.publishers
+            .retain(|_, (_, heard)| now.since(*heard).as_millis() as u64 <= FORGET_PUBLISHER_MS);
+        if self.publishers.len() >= MAX_PUBLISHERS {
+            let silent = self.publishers.iter().min_by_key(|(_, (_, heard))| *heard);
+            if let Some(publisher) = silent.map(|(publisher, _)| *publisher) {
+                self.publishers.remove(&publisher);
+            }
+        }
+    }
+
+    /// What has been applied that may concern a session of `uid`. Linear in what is remembered.
+    pub fn extract(&self, uid: Option<&Uid>, now: Millis) -> Applied {
+        let publishers = self.publishers.iter();
+        Applied::new(
+            publishers.map(|(publisher, (place, _))| (*publisher, *place)),
+            self.messages.of(uid, now, MESSAGES_MS),
+            self.contents.of(uid, now, CONTENTS_MS),
+            self.contents.reach(now, CONTENTS_MS),
+        )
+    }
+}
