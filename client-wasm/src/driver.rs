@@ -120,6 +120,10 @@ impl Driver {
         self.run();
     }
 
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
     pub(crate) fn codec(&self) -> tengen_protocol::Codec {
         self.options.codec
     }

@@ -13,6 +13,7 @@ mod calls;
 mod codec;
 mod driver;
 mod failure;
+mod http;
 mod options;
 mod refusal;
 mod socket;

@@ -92,6 +92,15 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The replacement for `fetch`, undefined for the global one.
+    pub(crate) fn fetch_or_none(&self) -> JsValue {
+        self.fetch
+            .as_ref()
+            .map_or(JsValue::UNDEFINED, JsValue::from)
+    }
+}
+
 impl Address {
     /// Relative to the page, whose scheme decides between ws and wss; absolute where there is no page.
     fn resolve(path: &str, host: Option<String>) -> Result<Self, JsValue> {

@@ -11,7 +11,7 @@ use crate::calls::Wanted;
 use crate::driver::{Driver, Lease};
 use crate::options::{Options, member};
 use crate::timer::now;
-use crate::{failure, values};
+use crate::{failure, http, values};
 
 #[wasm_bindgen]
 extern "C" {
@@ -140,6 +140,17 @@ impl Socket {
             options,
             |session, id, data, options| session.request(id, data, options, now()),
         )
+    }
+
+    /// Asks the server of this socket over HTTP, with its cookies and tokens: a login, or what is too large
+    /// for an event. `path` is relative to the socket's address. The promise never rejects.
+    #[wasm_bindgen(unchecked_return_type = "Promise<HttpAnswer>")]
+    pub fn http(
+        &self,
+        path: &str,
+        #[wasm_bindgen(unchecked_optional_param_type = "HttpOptions")] options: &JsValue,
+    ) -> Promise {
+        http::ask(self.driver.options(), path, options)
     }
 
     /// Connects again after `disconnect` or a refusal.

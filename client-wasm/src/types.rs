@@ -55,6 +55,27 @@ export type SendResult =
   | { readonly ok: true; readonly sent: true }
   | { readonly ok: false; readonly sent: boolean; readonly error: TengenError };
 
+/** How `socket.http` asks. */
+export interface HttpOptions {
+  /** "GET" by default. */
+  method?: string;
+  /** In the address of a GET, else a form in the body. */
+  params?: Record<string, string> | [string, string][] | URLSearchParams;
+  headers?: Record<string, string>;
+  /** Milliseconds for the whole answer, 30 s by default. */
+  timeout?: number;
+}
+
+/** What the server answered. */
+export interface HttpAnswer {
+  /** 0 when there was no answer. */
+  readonly status: number;
+  /** JSON's value, text, or a `Uint8Array`, as its type says; null when empty. */
+  readonly content: any;
+  /** Null for a status below 400. */
+  readonly error: TengenError | null;
+}
+
 /** Times are milliseconds since 1970. */
 export interface State {
   readonly transport: "ws" | "poll" | null;

@@ -13,6 +13,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
+use crate::http::described;
 use crate::options::{Options, member};
 use crate::refusal;
 use crate::transport::{Connection, Heard, Listener};
@@ -214,12 +215,4 @@ fn bytes(data: &JsValue) -> Option<Bytes> {
     }
     data.is_instance_of::<ArrayBuffer>()
         .then(|| Bytes::from(Uint8Array::new(data).to_vec()))
-}
-
-/// What a thrown value says.
-fn described(error: &JsValue) -> String {
-    let message = member(error, "message")
-        .as_string()
-        .or_else(|| error.as_string());
-    message.unwrap_or_else(|| "the connection could not be opened".to_owned())
 }

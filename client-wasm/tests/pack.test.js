@@ -31,6 +31,8 @@ export async function main(): Promise<string> {
   for await (const event of socket.events()) {
     if (event.id === "example/last") break;
   }
+  const login = await socket.http("/login", { method: "POST", params: { uid: "alice" }, timeout: 5000 });
+  if (login.error) console.log(login.status, login.error.kind);
   off();
   socket.close();
   return socket.state.session ?? "none";
@@ -68,7 +70,7 @@ test("c6_a_bundler_takes_the_package_in_and_leaves_the_core_to_load", async () =
 
 test("the_package_has_what_it_needs_and_its_core_is_small", async () => {
   const installed = join(project, "node_modules/tengen");
-  for (const file of ["tengen.js", "tengen.d.ts", "core.js", "core.d.ts", "core_bg.wasm", "values.js", "values.d.ts", "README.md"]) {
+  for (const file of ["tengen.js", "tengen.d.ts", "core.js", "core.d.ts", "core_bg.wasm", "values.js", "values.d.ts", "http.js", "README.md"]) {
     assert.ok((await stat(join(installed, file))).size > 0, file);
   }
   const { stdout } = await run("sh", ["-c", 'gzip -9 -c "$0" | wc -c', join(installed, "core_bg.wasm")]);

@@ -5,9 +5,9 @@ import { connect } from "./package.js";
 const PING_MS = 15000;
 
 /** Opens a socket to a server of its own. */
-export async function start(options = {}) {
+export async function start({ address = "ws://server.test/chsk", ...options } = {}) {
   const server = new Server();
-  const socket = await connect("ws://server.test/chsk", {
+  const socket = await connect(address, {
     codec: "json",
     WebSocket: server.webSocket(),
     fetch: async () => ({ status: 204, headers: new Headers() }),

@@ -33,6 +33,7 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
         ("wasm-opt", npm_tool(workspace, "wasm-opt")?),
         ("esbuild", npm_tool(workspace, "esbuild")?),
         ("tsc", npm_tool(workspace, "tsc")?),
+        ("node", npm_tool(workspace, "node")?),
         ("python with nats-py", python_with_nats(workspace)?),
         ("cargo-deny", cargo_deny(workspace)?),
         ("chromium", chromium),

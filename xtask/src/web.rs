@@ -70,7 +70,13 @@ pub(crate) fn build(workspace: &Workspace, fast: bool) -> Result<()> {
 
 fn sizes(package: &Path) -> Result<()> {
     println!("client-wasm/pkg/ is ready");
-    for file in ["core_bg.wasm", "core.js", "tengen.js", "values.js"] {
+    for file in [
+        "core_bg.wasm",
+        "core.js",
+        "tengen.js",
+        "values.js",
+        "http.js",
+    ] {
         let file_path = package.join(file);
         println!(
             "  {file:20} {:>8} bytes, {:>7} gzipped",
@@ -116,7 +122,7 @@ fn dress(workspace: &Workspace, package: &Path) -> Result<()> {
     remove_file(&package.join(".gitignore"))
 }
 
-/// Puts the core's own copy of `values.js` aside: the entry and the core must share one module, else a
+/// Puts the core's own copies of our modules aside: the entry and the core must share one `values.js`, else a
 /// `Uuid` of the page would be no `Uuid` of the core. It also leaves one flat folder to serve.
 fn flatten(package: &Path) -> Result<()> {
     let core = package.join("core.js");
@@ -125,16 +131,20 @@ fn flatten(package: &Path) -> Result<()> {
     let mut moved = false;
     for line in text.lines() {
         match line.split_once("'./snippets/") {
-            Some((import, path)) if path.contains("/js/values.js'") => {
+            Some((import, path)) => {
+                let ours = path.rsplit('/').next().unwrap_or_default();
+                let name = ours.trim_end_matches("';");
+                if !package.join(name).is_file() {
+                    bail!("core.js imports a snippet that nobody puts in place: {line}");
+                }
                 moved = true;
-                flat.push_str(&format!("{import}'./values.js';\n"));
+                flat.push_str(&format!("{import}'./{name}';\n"));
             }
-            Some(_) => bail!("core.js imports a snippet that nobody puts in place: {line}"),
             None => flat.extend([line, "\n"]),
         }
     }
     if !moved {
-        bail!("core.js does not import values.js as expected");
+        bail!("core.js does not import our modules as expected");
     }
     std::fs::write(core, flat)?;
     // Projects that compile for an older library of types know no `Symbol.dispose`; nobody calls it.

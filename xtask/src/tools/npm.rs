@@ -9,10 +9,12 @@ use crate::exec::{in_path, run};
 use crate::workspace::Workspace;
 
 /// binaryen shrinks the wasm, esbuild bundles the test project, typescript checks the typings,
-/// wscat is the terminal that walks through the protocol's specification.
+/// wscat is the terminal that walks through the protocol's specification; node is the Node.js that
+/// the browser client promises to run in, which a machine's own may be older than.
 const PACKAGES: &[(&str, &str)] = &[
     ("binaryen", "132.0.0"),
     ("esbuild", "0.28.2"),
+    ("node", "22.23.3"),
     ("typescript", "7.0.2"),
     ("wscat", "6.1.0"),
 ];
@@ -30,7 +32,8 @@ pub(crate) fn npm_tool(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     if tool.is_file() && std::fs::read_to_string(&manifest).is_ok_and(|current| current == wanted) {
         return Ok(tool);
     }
-    let npm = in_path("npm").context("npm is missing; install Node.js 20 or later")?;
+    let npm =
+        in_path("npm").context("npm is missing; install Node.js 20 or later, which brings it")?;
     std::fs::create_dir_all(&home)?;
     std::fs::write(&manifest, &wanted)?;
     let installed = run(Command::new(npm)
