@@ -10,9 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tengen_protocol::NodeId;
+use tengen_protocol::Target;
+use tengen_protocol::takeover::Forward;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::ingest::gap;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 
@@ -49,9 +52,15 @@ struct Line {
 }
 
 impl Forwards {
-    /// `gap` is what a node is told when something for it was lost.
-    pub(crate) fn new(peers: Peers, gap: Bytes, metrics: Arc<Metrics>) -> Arc<Forwards> {
-        Forwards::with_bound(peers, gap, metrics, MAX_BYTES)
+    /// An empty line of the node `from`.
+    pub(crate) fn new(peers: Peers, from: NodeId, metrics: Arc<Metrics>) -> Arc<Forwards> {
+        // Whom a lost forward was for is not worth remembering: everybody who went there is told.
+        let gap = Forward::Gap {
+            from,
+            target: Target::All,
+            reason: gap::LOST.to_owned(),
+        };
+        Forwards::with_bound(peers, gap.encode(), metrics, MAX_BYTES)
     }
 
     fn with_bound(
@@ -71,7 +80,11 @@ impl Forwards {
     }
 
     /// Puts a message in line for `node`. Never waits; see the bound above.
-    pub(crate) fn send(&self, node: &NodeId, body: Bytes) {
+    pub(crate) fn send(&self, node: &NodeId, forward: &Forward) {
+        self.put(node, forward.encode());
+    }
+
+    fn put(&self, node: &NodeId, body: Bytes) {
         let mut line = self.line.lock();
         let cost = body.len() + PLACE;
         if line.owed.contains(node) || line.bytes + cost > self.max_bytes {

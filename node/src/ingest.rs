@@ -12,7 +12,7 @@ use std::time::Duration;
 use tengen_bus::push::{self, Arrived, Origin, Push, Sequences, Target};
 use tengen_bus::{Bus, Delivery, Message, Shed, Subject, Subscription};
 use tengen_protocol::subject::{SendTo, Subjects};
-use tengen_protocol::takeover::Identity;
+use tengen_protocol::takeover::{Forward, Identity};
 use tengen_protocol::{Limits, RawEvent, Refusal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,7 @@ use crate::hub::Hub;
 use crate::hub::touched::Touched;
 use crate::interest::{Fences, Interest};
 use crate::metrics::Metrics;
+use crate::moves::Moves;
 
 /// Bus messages taken at once. A batch holds up to 128 pushes, so a drain is bounded by
 /// [`MAX_FRAMES`] too.
@@ -55,6 +56,7 @@ pub(crate) struct Ingest {
     subjects: Subjects,
     fences: Arc<Fences>,
     interest: Arc<Interest>,
+    moves: Moves,
     metrics: Arc<Metrics>,
     limits: Limits,
     answers: Answers,
@@ -76,6 +78,7 @@ impl Ingest {
         subjects: Subjects,
         fences: Arc<Fences>,
         interest: Arc<Interest>,
+        moves: Moves,
         tracker: &TaskTracker,
     ) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
@@ -94,6 +97,7 @@ impl Ingest {
             subjects,
             fences,
             interest,
+            moves,
         }
     }
 
@@ -183,7 +187,9 @@ impl Ingest {
         if recipients.is_none() {
             self.metrics.ingest.strangers.increment();
             // On a node with few of the cluster's users nearly all are strangers: no more work
-            // for them, unless somebody waits to hear what is wrong with the push.
+            // for them, unless somebody waits to hear what is wrong with the push. But a session
+            // of theirs may be about to come here, from a node that has the push already.
+            self.note(push, &identity(push, origin));
             if reply.is_none() {
                 return;
             }
@@ -205,6 +211,37 @@ impl Ingest {
         let touched = &mut self.touched;
         self.hub
             .deliver(&recipients, &push.filter, &event, &identity, touched);
+        for node in touched.take_forward() {
+            let forward = Forward::Push {
+                from: self.hub.config().node.clone(),
+                target: push.target.clone(),
+                filter: push.filter.clone(),
+                identity,
+                codec: event.codec(),
+                event: event.body().clone(),
+            };
+            self.moves.forwards.send(&node, &forward);
+        }
+        // After the sessions: what one of them has beyond the journal it knows itself.
+        self.note(push, &identity);
+    }
+
+    fn note(&self, push: &Push, identity: &Identity) {
+        let now = self.hub.now();
+        self.moves.journal.lock().note(&push.target, identity, now);
+    }
+
+    /// Tells a hole to every session that `scope` may touch, here and where they went.
+    fn tell_gap(&mut self, scope: &Target, reason: &str) {
+        self.hub.deliver_gap(scope, reason, &mut self.touched);
+        for node in self.touched.take_forward() {
+            let forward = Forward::Gap {
+                from: self.hub.config().node.clone(),
+                target: scope.clone(),
+                reason: reason.to_owned(),
+            };
+            self.moves.forwards.send(&node, &forward);
+        }
     }
 
     fn malformed(&mut self, subject: &Subject, reply: Option<&Subject>, refusal: &Refusal) {
@@ -221,8 +258,7 @@ impl Ingest {
     fn take_loss(&mut self, batches: u64) {
         self.metrics.ingest.lost_batches.add(batches);
         // Whom the lost batches were for is not knowable, so everybody here is told.
-        self.hub
-            .deliver_gap(&Target::All, gap::LOST, &mut self.touched);
+        self.tell_gap(&Target::All, gap::LOST);
     }
 
     fn take_shed(&mut self, shed: &Shed) {
@@ -238,8 +274,7 @@ impl Ingest {
             );
         }
         for scope in self.shed_scopes(shed) {
-            self.hub
-                .deliver_gap(&scope, gap::OVERLOAD, &mut self.touched);
+            self.tell_gap(&scope, gap::OVERLOAD);
         }
     }
 
@@ -273,8 +308,7 @@ impl Ingest {
     fn tell_outage(&mut self) {
         if self.gap_owed && self.interest.status().confirmed {
             self.gap_owed = false;
-            self.hub
-                .deliver_gap(&Target::All, gap::BUS_DOWN, &mut self.touched);
+            self.tell_gap(&Target::All, gap::BUS_DOWN);
             self.hub.settle(&mut self.touched);
         }
     }

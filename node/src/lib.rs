@@ -33,6 +33,7 @@ pub(crate) mod ingest;
 pub(crate) mod interest;
 pub(crate) mod kick;
 pub(crate) mod metrics;
+pub(crate) mod moves;
 pub(crate) mod peers;
 pub(crate) mod push;
 mod server;

@@ -27,7 +27,7 @@ use crate::hub::HubConfig;
 use crate::identity::Identity;
 use crate::interest::{self, EveryNode};
 use crate::metrics::Metrics;
-use crate::peers::{Doors, Peers};
+use crate::peers::Doors;
 use crate::push::Pusher;
 use crate::shared::Shared;
 use crate::spine::{Spine, SpineConfig};
@@ -109,6 +109,9 @@ impl Node {
             hub,
             interest,
             pusher,
+            peers,
+            moves,
+            ..
         } = Spine::start(
             spine,
             bus.clone(),
@@ -120,12 +123,6 @@ impl Node {
         .await?;
         let handle = Handle::new(Arc::clone(&pusher));
 
-        let peers = Peers::new(
-            bus.clone(),
-            subjects.clone(),
-            node.clone(),
-            Arc::clone(&metrics),
-        );
         let services = Services::new(
             bus.clone(),
             subjects,
@@ -139,6 +136,7 @@ impl Node {
             Arc::new(Place {
                 hub: Arc::clone(&hub),
                 handle: handle.clone(),
+                forwards: Arc::clone(&moves.forwards),
             }),
             config.handler_timeout,
             tasks.clone(),

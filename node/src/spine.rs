@@ -16,6 +16,8 @@ use crate::ingest::Ingest;
 use crate::interest::{self, Fences, Interest, Routing};
 use crate::kick;
 use crate::metrics::Metrics;
+use crate::moves::Moves;
+use crate::peers::Peers;
 use crate::push::Pusher;
 
 /// Everything between the sessions of a node and its bus.
@@ -23,6 +25,9 @@ pub(crate) struct Spine {
     pub hub: Arc<Hub>,
     pub interest: Arc<Interest>,
     pub pusher: Arc<Pusher>,
+    pub fences: Arc<Fences>,
+    pub peers: Peers,
+    pub moves: Moves,
 }
 
 /// What a [`Spine`] is made from.
@@ -67,6 +72,13 @@ impl Spine {
         let hub = Hub::new(hub, Arc::clone(&metrics), routing);
         let interest = Interest::new(Arc::clone(&metrics));
         let fences = Arc::new(Fences::new(bus.clone(), &subjects, &node));
+        let peers = Peers::new(
+            bus.clone(),
+            subjects.clone(),
+            node.clone(),
+            Arc::clone(&metrics),
+        );
+        let moves = Moves::new(peers.clone(), node, Arc::clone(&metrics));
         let pusher = Arc::new(Pusher::start(bus.clone(), &subjects, limits, metrics));
         let ingest = Ingest::new(
             Arc::clone(&hub),
@@ -74,6 +86,7 @@ impl Spine {
             subjects,
             Arc::clone(&fences),
             Arc::clone(&interest),
+            moves.clone(),
             tracker,
         );
 
@@ -87,14 +100,18 @@ impl Spine {
         tracker.spawn(interest::run(
             Arc::clone(&interest),
             bus,
-            fences,
+            Arc::clone(&fences),
             stop.clone(),
         ));
+        tracker.spawn(Arc::clone(&moves.forwards).run(stop.clone()));
         tracker.spawn(sweep::run(Arc::clone(&hub), beside, stop.clone()));
         Ok(Self {
             hub,
             interest,
             pusher,
+            fences,
+            peers,
+            moves,
         })
     }
 }

@@ -65,7 +65,7 @@ impl Fixture {
 async fn forwards_go_out_in_order() {
     let mut node = Fixture::new(MAX_BYTES).await;
     for number in 0..100 {
-        node.forwards.send(&b(), number.to_string().into());
+        node.forwards.put(&b(), number.to_string().into());
     }
     node.start();
     for number in 0..100 {
@@ -78,7 +78,7 @@ async fn forwards_go_out_in_order() {
 async fn what_does_not_fit_is_counted_and_told_where_it_is_missing() {
     let mut node = Fixture::new(3 * (PLACE + 1)).await;
     for number in 0..5 {
-        node.forwards.send(&b(), number.to_string().into());
+        node.forwards.put(&b(), number.to_string().into());
     }
     node.start();
     for expected in ["0", "1", "2", "gap"] {
@@ -89,7 +89,7 @@ async fn what_does_not_fit_is_counted_and_told_where_it_is_missing() {
     while !node.forwards.line.lock().owed.is_empty() {
         tokio::task::yield_now().await;
     }
-    node.forwards.send(&b(), "5".into());
+    node.forwards.put(&b(), "5".into());
     assert_eq!(node.heard().await, "5");
 }
 
@@ -97,7 +97,7 @@ async fn what_does_not_fit_is_counted_and_told_where_it_is_missing() {
 async fn what_the_bus_did_not_take_is_told_once_it_is_back() {
     let mut node = Fixture::new(MAX_BYTES).await;
     node.net.take_down(&node.bus, "test");
-    node.forwards.send(&b(), "0".into());
+    node.forwards.put(&b(), "0".into());
     node.start();
     while node.metrics.takeover.forwards_lost.value() == 0 {
         tokio::task::yield_now().await;
@@ -109,7 +109,7 @@ async fn what_the_bus_did_not_take_is_told_once_it_is_back() {
 #[tokio::test]
 async fn what_is_in_line_still_goes_out_when_the_node_stops() {
     let mut node = Fixture::new(MAX_BYTES).await;
-    node.forwards.send(&b(), "0".into());
+    node.forwards.put(&b(), "0".into());
     node.stop.cancel();
     node.start().await.expect("no panic");
     assert_eq!(node.heard().await, "0");

@@ -83,12 +83,17 @@ impl Dispatcher {
         while let Some(item) = next {
             let position = item.position;
             self.one(&port, item).await;
-            let (resumed, following) = port.with(|inner| {
+            let (resumed, following, owner) = port.with(|inner| {
                 let bounds = self.0.place.hub.bounds();
                 let resumed = inner.session.item_returned(position, bounds);
                 // Under one lock with the return: in between, another task could begin.
-                (resumed, inner.session.next_item())
+                let following = inner.session.next_item();
+                (resumed, following, inner.session.owner().cloned())
             });
+            if let Some(owner) = owner {
+                // The session went on while this handler ran: its next item waits there.
+                self.0.place.returned(&port, &owner, position);
+            }
             if resumed.read_again {
                 port.wake();
             }

@@ -8,8 +8,11 @@ use axum::http::{Extensions, HeaderMap};
 use tengen_protocol::server::{Pushed, Replied};
 use tengen_protocol::{ClientId, Codec, Data, EventId, NodeId, Refusal, SessionId, Transport, Uid};
 
+use tengen_protocol::takeover::Forward;
+
 use super::connected::Connected;
 use super::reply::Reply;
+use crate::forward::Forwards;
 use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::hub::port::Port;
@@ -34,25 +37,74 @@ pub struct Event {
 pub(crate) struct Place {
     pub(crate) handle: Handle,
     pub(crate) hub: Arc<Hub>,
+    /// The way to sessions that have moved on since.
+    pub(crate) forwards: Arc<Forwards>,
 }
 
 impl Place {
     /// Answers a request of the session behind `port`. False = nobody waits for it any more.
     pub(crate) fn reply(&self, port: &Port, request: u32, outcome: Result<Data, Refusal>) -> bool {
         let bounds = self.hub.bounds();
-        let replied = port.change(|session| session.reply(request, outcome, bounds));
-        if replied == Replied::Slow {
-            self.slow(port);
+        let (replied, elsewhere) = port.change(|session| {
+            let owner = session.owner().cloned();
+            // Only a session that moves has its answer said twice.
+            let elsewhere = owner.map(|owner| (owner, outcome.clone()));
+            (session.reply(request, outcome, bounds), elsewhere)
+        });
+        match replied {
+            Replied::Slow => self.slow(port),
+            Replied::Queued | Replied::Elsewhere => {
+                if let Some((owner, outcome)) = elsewhere {
+                    let (from, session) = (self.node(), port.id.clone());
+                    let reply = Forward::Reply {
+                        from,
+                        session,
+                        request,
+                        outcome,
+                    };
+                    self.forwards.send(&owner, &reply);
+                }
+                return true;
+            }
+            Replied::Over | Replied::Ignored => {}
         }
-        replied == Replied::Queued
+        false
     }
 
     /// Tells the sender of an event that it was not handled.
     pub(crate) fn report(&self, port: &Port, position: u64, refusal: &Refusal) {
         let bounds = self.hub.bounds();
-        if port.change(|session| session.report(position, refusal, bounds)) == Pushed::Slow {
-            self.slow(port);
+        let (pushed, owner) = port.change(|session| {
+            let owner = session.owner().cloned();
+            (session.report(position, refusal, bounds), owner)
+        });
+        match (pushed, owner) {
+            (Pushed::Slow, _) => self.slow(port),
+            (Pushed::Queued | Pushed::Elsewhere, Some(owner)) => {
+                let report = Forward::Report {
+                    from: self.node(),
+                    session: port.id.clone(),
+                    position,
+                    refusal: refusal.clone(),
+                };
+                self.forwards.send(&owner, &report);
+            }
+            _ => {}
         }
+    }
+
+    /// Tells the node that has, or takes, the session that the handler here has returned.
+    pub(crate) fn returned(&self, port: &Port, owner: &NodeId, position: u64) {
+        let returned = Forward::Returned {
+            from: self.node(),
+            session: port.id.clone(),
+            position,
+        };
+        self.forwards.send(owner, &returned);
+    }
+
+    fn node(&self) -> NodeId {
+        self.hub.config().node.clone()
     }
 
     /// The session ended because its client does not read.

@@ -33,11 +33,13 @@ use super::dispatch::Dispatcher;
 use super::event::Place;
 use super::registry::Registry;
 use super::service::Services;
+use crate::forward::Forwards;
 use crate::handle::Handle;
 use crate::hub::{Attachment, Hub, HubConfig};
 use crate::identity::Identified;
 use crate::interest::EveryNode;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::push::Pusher;
 
 /// How long a test waits for what must come.
@@ -101,10 +103,20 @@ impl Setup {
                 metrics,
             )
         });
+        let node = NodeId::parse("n1").unwrap();
+        let metrics = hub.metrics();
+        let peers = Peers::new(
+            self.bus.clone(),
+            Subjects::default(),
+            node.clone(),
+            metrics.clone(),
+        );
+        let forwards = Forwards::new(peers, node, metrics.clone());
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let place = Arc::new(Place {
             handle: Handle::new(Arc::new(pusher)),
             hub: hub.clone(),
+            forwards,
         });
         let dispatcher = Dispatcher::new(
             registry,

@@ -149,7 +149,8 @@ impl Port {
         self.append(touched, |session| session.gap(reason, bounds))
     }
 
-    fn append(
+    /// Has `f` append something, and takes note in `touched` of all that follows from it.
+    pub(super) fn append(
         self: &Arc<Self>,
         touched: &mut Touched,
         f: impl FnOnce(&mut Session) -> Pushed,
@@ -157,6 +158,9 @@ impl Port {
         let mut inner = self.inner.lock();
         let before = inner.session.queue_bytes();
         let pushed = f(&mut inner.session);
+        if let Some(node) = inner.session.forwards_to() {
+            touched.forward_to(node);
+        }
         touched.account(inner.session.queue_bytes() as i64 - before as i64);
         let slow = pushed == Pushed::Slow;
         // A slow consumer's socket is blocked; its connection has to close all the same.

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use smallvec::SmallVec;
+use tengen_protocol::NodeId;
+
 use super::port::Port;
 
 /// Collected while a batch is appended, handed to [`Hub::settle`](super::Hub::settle) after it.
@@ -18,11 +21,25 @@ pub(crate) struct Touched {
     pub(super) grown: i64,
     /// Frames put in line since the last settling.
     pub(super) frames: u64,
+    /// Nodes to which the push just delivered must be forwarded: each once, however many sessions
+    /// went there.
+    forward: SmallVec<[NodeId; 2]>,
 }
 
 impl Touched {
     pub(crate) fn frames(&self) -> u64 {
         self.frames
+    }
+
+    /// Takes out the nodes to which the push, or gap, just delivered must be forwarded.
+    pub(crate) fn take_forward(&mut self) -> SmallVec<[NodeId; 2]> {
+        std::mem::take(&mut self.forward)
+    }
+
+    pub(super) fn forward_to(&mut self, node: &NodeId) {
+        if !self.forward.contains(node) {
+            self.forward.push(node.clone());
+        }
     }
 
     pub(super) fn account(&mut self, grown: i64) {

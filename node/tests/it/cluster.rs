@@ -187,10 +187,7 @@ impl Cluster {
         let net = Net::start(way.bus).await;
         let mut nodes = Vec::with_capacity(count);
         for number in 0..count {
-            let builder = Node::builder()
-                .bus(net.bus().await)
-                .settings(|config| config.node_id = Some(format!("n{number}")))
-                .user_id(uid_of_header);
+            let builder = plain(number, net.bus().await);
             nodes.push(Running::start(way, change(builder)).await);
         }
         let cluster = Cluster { net, nodes };
@@ -198,6 +195,14 @@ impl Cluster {
             cluster.ready(number).await;
         }
         cluster
+    }
+
+    /// One more node, on a bus that the test keeps a hand on.
+    pub(crate) async fn join(&mut self, bus: Bus) {
+        let number = self.nodes.len();
+        let running = Running::start(Kind::Local, plain(number, bus)).await;
+        self.nodes.push(running);
+        self.ready(number).await;
     }
 
     pub(crate) fn node(&self, number: usize) -> &Running {
@@ -243,6 +248,14 @@ impl Cluster {
     pub(crate) fn subjects(&self) -> Subjects {
         Subjects::new("tengen").expect("the default prefix is good")
     }
+}
+
+/// A node in the making, whose users are who their `x-uid` header says.
+fn plain(number: usize, bus: Bus) -> NodeBuilder {
+    Node::builder()
+        .bus(bus)
+        .settings(|config| config.node_id = Some(format!("n{number}")))
+        .user_id(uid_of_header)
 }
 
 /// What the node's `/metrics` say of one name without labels.
