@@ -8,10 +8,10 @@ use tengen_protocol::{
     client::{Options, Session, State, TransportChoice},
 };
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header::COOKIE};
-use url::Url;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header::COOKIE};
 
-use crate::{client::Client, driver::Driver, shared::Shared};
+use crate::{client::Client, cookies::Headers, driver::Driver, route::Route, shared::Shared};
 
 /// Commands that wait for the driver; beyond it `send` and the others wait themselves.
 const COMMANDS: usize = 64;
@@ -27,8 +27,9 @@ pub struct Builder {
     options: Options,
     client_id: Option<String>,
     params: Option<Params>,
-    headers: HeaderMap,
+    headers: Headers,
     source: Option<SocketAddr>,
+    roots: Vec<CertificateDer<'static>>,
     wrong: Option<BuildError>,
 }
 
@@ -40,8 +41,8 @@ struct Params(Data);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Not a `ws://` URL with a host.
-    #[error("not a ws:// address: {0}")]
+    /// Not an address of a channel socket.
+    #[error("not a ws://, wss://, http:// or https:// address: {0}")]
     Url(String),
     /// Another setting; the text names it.
     #[error("{0}")]
@@ -74,14 +75,14 @@ impl Builder {
         Builder {
             url,
             options: Options {
-                // The only transport of this client so far.
                 transport: TransportChoice::Ws,
                 ..Options::default()
             },
             client_id: None,
             params: None,
-            headers: HeaderMap::new(),
+            headers: Headers::default(),
             source: None,
+            roots: Vec::new(),
             wrong: None,
         }
     }
@@ -107,7 +108,14 @@ impl Builder {
         self
     }
 
-    /// A header for every handshake; a name given twice is sent twice.
+    /// A WebSocket where that works and long-polling where it does not (`Auto`, the default), or
+    /// one of them alone.
+    pub fn transport(mut self, transport: TransportChoice) -> Builder {
+        self.options.transport = transport;
+        self
+    }
+
+    /// A header for every request; a name given twice is sent twice.
     pub fn header(mut self, name: &str, value: &str) -> Builder {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), Ok(value)) => {
@@ -120,23 +128,25 @@ impl Builder {
         self
     }
 
-    /// A cookie for every handshake.
+    /// A cookie for every request. What the server sets takes its place, in memory, for as long as
+    /// the client lives.
     pub fn cookie(mut self, name: &str, value: &str) -> Builder {
-        let mut cookies = match self.headers.get(COOKIE).map(HeaderValue::as_bytes) {
-            Some(cookies) => [cookies, b"; "].concat(),
-            None => Vec::new(),
-        };
-        cookies.extend_from_slice(format!("{name}={value}").as_bytes());
-        match HeaderValue::from_bytes(&cookies) {
-            Ok(cookies) => {
-                self.headers.insert(COOKIE, cookies);
-            }
+        match HeaderValue::try_from(format!("{name}={value}")) {
+            Ok(cookie) => self.headers.append(COOKIE, cookie),
             Err(_) => self.wrong(format!("cookie {name}: not a value a header can have")),
         }
         self
     }
 
-    /// The local address to connect from; the operating system's choice if not said.
+    /// One more certificate, in DER, that may sign the server's, besides those that the system
+    /// trusts; for a company's own authority.
+    pub fn root_certificate(mut self, der: impl Into<Vec<u8>>) -> Builder {
+        self.roots.push(CertificateDer::from(der.into()));
+        self
+    }
+
+    /// The local address to connect from; the operating system's choice if not said. Port 0 takes
+    /// any: a client that polls has two connections at a time.
     pub fn source(mut self, address: SocketAddr) -> Builder {
         self.source = Some(address);
         self
@@ -209,7 +219,7 @@ impl Builder {
     }
 
     fn parts(mut self) -> Result<(Client, Driver), BuildError> {
-        let url = address(&self.url)?;
+        let route = Route::new(&self.url, self.source, std::mem::take(&mut self.roots))?;
         if let Some(id) = &self.client_id {
             match ClientId::parse(id) {
                 Ok(id) => self.options.client = Some(id),
@@ -222,38 +232,15 @@ impl Builder {
                 Err(refusal) => self.wrong(format!("params: {}", refusal.message)),
             }
         }
-        if self.options.transport == TransportChoice::Poll {
-            self.wrong("long-polling is not part of this version".to_owned());
-        }
         if let Some(wrong) = self.wrong {
             return Err(wrong);
         }
         let codec = self.options.codec;
-        let session = Session::new(self.options, rand::random());
-        let shared = Shared::new(codec, self.headers, session.state().clone());
+        let session = Session::new(self.options.clone(), rand::random());
+        let shared = Shared::new(codec, route, self.headers, session.state().clone());
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let client = Client::new(commands, shared.clone());
-        let driver = Driver::new(session, shared, &client, receiver, url, self.source);
+        let driver = Driver::new(session, self.options, shared, &client, receiver);
         Ok((client, driver))
     }
-}
-
-/// A `ws://` URL with a host. Credentials never stand in a URL: it ends up in logs.
-fn address(text: &str) -> Result<Url, BuildError> {
-    let wrong = |why: &str| Err(BuildError::Url(why.to_owned()));
-    let Ok(url) = Url::parse(text) else {
-        return wrong("it is no URL");
-    };
-    match url.scheme() {
-        "ws" => {}
-        "wss" => return wrong("this build speaks no TLS; put a proxy in front or use ws://"),
-        other => return wrong(&format!("its scheme is {other}")),
-    }
-    if !url.has_host() {
-        return wrong("it names no host");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return wrong("it contains a credential; use header or cookie");
-    }
-    Ok(url)
 }

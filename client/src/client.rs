@@ -20,6 +20,7 @@ use crate::{
     command::Command,
     event::Event,
     handler::{Handler, Registration},
+    http::Http,
     outcome::{Item, Requesting, Sending},
     shared::Shared,
     stream::Events,
@@ -204,8 +205,8 @@ impl Client {
         self.command(Command::Reconnect).await
     }
 
-    /// Test aid: breaks the connection. With `close_socket` the socket is dropped without a
-    /// goodbye; without it the socket stays open and goes silent in both directions.
+    /// Test aid: breaks the connection. With `close_socket` its sockets are dropped without a
+    /// goodbye; without it they stay open and go silent in both directions.
     ///
     /// # Errors
     /// The client has ended.
@@ -213,7 +214,27 @@ impl Client {
         self.command(Command::Break { close_socket }).await
     }
 
-    /// Changes a header that goes with every later handshake; the current connection stays.
+    /// Test aid: from now on this share of the items that are written, 0 to 1, breaks the connection
+    /// instead.
+    ///
+    /// # Errors
+    /// The client has ended.
+    pub async fn set_bad_connection_rate(&self, rate: f64) -> Result<(), Failure> {
+        let rate = rate.clamp(0.0, 1.0);
+        self.command(Command::BadConnection { rate }).await
+    }
+
+    /// Prepares an HTTP request to the same server, with the client's headers and cookies, beside
+    /// the channel socket: a login, a large transfer. `path` is absolute (`/login`), or relative to
+    /// the channel socket's.
+    pub fn http(&self, path: &str) -> Http {
+        Http::new(Arc::clone(&self.inner.shared), path)
+    }
+
+    /// Changes a header that goes with every later request. A WebSocket that is open stays what
+    /// it is until [`reconnect`](Client::reconnect); a client that polls speaks under the new
+    /// header from its next request on. Another `cookie` replaces all cookies, also those that the
+    /// server has set.
     ///
     /// # Errors
     /// A name or value that no header can have.
@@ -222,7 +243,7 @@ impl Client {
             HeaderName::try_from(name).map_err(|error| BuildError::Setting(error.to_string()))?;
         let value =
             HeaderValue::try_from(value).map_err(|error| BuildError::Setting(error.to_string()))?;
-        self.inner.shared.headers.lock().insert(name, value);
+        self.inner.shared.set_header(name, value);
         Ok(())
     }
 

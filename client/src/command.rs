@@ -33,6 +33,9 @@ pub(crate) enum Command {
     Break {
         close_socket: bool,
     },
+    BadConnection {
+        rate: f64,
+    },
     /// A handler was attached: early events may be waiting for it.
     Attached,
 }

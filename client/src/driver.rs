@@ -3,22 +3,22 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll},
 };
 
 use tengen_protocol::{
-    Millis, Transport as Kind,
-    client::{Action, Event as Routable, Outcome, Routed, Session, Token},
+    ErrorCode, Millis, Transport as Kind,
+    client::{
+        Action, Event as Routable, Options, Outcome, Routed, Session, Token, poll::Poll as Machine,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::Sleep,
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
-use url::Url;
 
 use crate::{
     client::{Client, Inner},
@@ -26,7 +26,7 @@ use crate::{
     event::Event,
     handler::Handler,
     shared::Shared,
-    transport::{Dial, Transport, TransportEvent, WebSocket},
+    transport::{Dial, Polling, Tide, Transport, TransportEvent, WebSocket, ask},
 };
 
 /// Bytes in line on the connections above which no further command is taken: the applications
@@ -39,12 +39,13 @@ const COMMANDS_AT_ONCE: u32 = 64;
 
 pub(crate) struct Driver {
     session: Session,
+    /// As the session has them; each poll connection is made by them.
+    options: Options,
     shared: Arc<Shared>,
     client: Weak<Inner>,
     commands: mpsc::Receiver<Command>,
-    url: Url,
-    source: Option<SocketAddr>,
     connections: Vec<Connection>,
+    questions: Vec<(u64, Question)>,
     outcomes: HashMap<Token, oneshot::Sender<Outcome>>,
     timer: Option<(Millis, Pin<Box<Sleep>>)>,
     closing: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -52,6 +53,10 @@ pub(crate) struct Driver {
     ending: bool,
     taken: u32,
 }
+
+/// A plain GET about a WebSocket that could not be opened.
+type Question = Pin<Box<dyn Future<Output = Asked> + Send>>;
+type Asked = Result<(u16, Option<ErrorCode>), String>;
 
 struct Connection {
     id: u64,
@@ -64,6 +69,7 @@ struct Connection {
 enum Wake {
     Command(Command),
     Connection(u64, TransportEvent),
+    Asked(u64, Asked),
     Tick,
     End,
 }
@@ -71,21 +77,20 @@ enum Wake {
 impl Driver {
     pub(crate) fn new(
         session: Session,
+        options: Options,
         shared: Arc<Shared>,
         client: &Client,
         commands: mpsc::Receiver<Command>,
-        url: Url,
-        source: Option<SocketAddr>,
     ) -> Driver {
         Driver {
             closing: Box::pin(shared.closing.clone().cancelled_owned()),
             session,
+            options,
             shared,
             client: client.downgrade(),
             commands,
-            url,
-            source,
             connections: Vec::new(),
+            questions: Vec::new(),
             outcomes: HashMap::new(),
             timer: None,
             ending: false,
@@ -110,6 +115,7 @@ impl Driver {
             match wake {
                 Wake::Command(command) => self.command(command, now),
                 Wake::Connection(id, event) => self.connection(id, event, now),
+                Wake::Asked(id, answer) => self.session.asked(id, answer, now),
                 Wake::Tick => {
                     self.timer = None;
                     self.session.tick(now);
@@ -140,12 +146,23 @@ impl Driver {
             return Poll::Ready(command.map_or(Wake::End, Wake::Command));
         }
         self.taken = 0;
+        for (at, (id, question)) in self.questions.iter_mut().enumerate() {
+            if let Poll::Ready(answer) = question.as_mut().poll(context) {
+                let id = *id;
+                drop(self.questions.swap_remove(at));
+                return Poll::Ready(Wake::Asked(id, answer));
+            }
+        }
+        let tide = Tide {
+            received: self.session.received(),
+            now: self.shared.now(),
+        };
         for connection in self
             .connections
             .iter_mut()
             .filter(|connection| !connection.muted)
         {
-            if let Poll::Ready(event) = connection.transport.poll_event(context) {
+            if let Poll::Ready(event) = connection.transport.poll_event(context, tide) {
                 return Poll::Ready(Wake::Connection(connection.id, event));
             }
         }
@@ -206,6 +223,7 @@ impl Driver {
             Command::Disconnect => self.session.disconnect(now),
             Command::Reconnect => self.session.reconnect(now),
             Command::Break { close_socket } => self.session.break_connection(close_socket, now),
+            Command::BadConnection { rate } => self.session.set_bad_connection_rate(rate),
             // Early events are looked for after every wake.
             Command::Attached => {}
         }
@@ -215,6 +233,7 @@ impl Driver {
         match event {
             TransportEvent::Opened => self.session.opened(id, now),
             TransportEvent::Frame(frame) => self.session.frame(id, frame, now),
+            TransportEvent::Heard => self.session.heard(id, now),
             TransportEvent::Closed(close) => {
                 self.connections.retain(|connection| connection.id != id);
                 self.session.closed(id, &close, now);
@@ -233,10 +252,12 @@ impl Driver {
                     ..
                 } => self.open(connection, transport),
                 Action::Write {
-                    connection, frame, ..
+                    connection,
+                    frame,
+                    position,
                 } => {
                     if let Some(connection) = self.find(connection) {
-                        connection.transport.send(frame);
+                        connection.transport.send(frame, position);
                     }
                 }
                 Action::Close {
@@ -249,8 +270,10 @@ impl Driver {
                     Some(connection) => connection.transport.close(code, &reason),
                     None => {}
                 },
-                // Nothing is hidden from this client: the session never has to ask.
-                Action::Ask { .. } => {}
+                Action::Ask { connection } => {
+                    let question = Box::pin(ask(Arc::clone(&self.shared)));
+                    self.questions.push((connection, question));
+                }
                 Action::Abort { connection } => self.forget(connection),
                 Action::Mute { connection } => {
                     if let Some(connection) = self.find(connection) {
@@ -278,13 +301,13 @@ impl Driver {
     fn open(&mut self, id: u64, transport: Kind) {
         let transport: Box<dyn Transport> = match transport {
             Kind::Ws => Box::new(WebSocket::dial(Dial {
-                url: self.url.clone(),
                 codec: self.shared.codec,
-                headers: self.shared.headers.lock().clone(),
-                source: self.source,
+                shared: Arc::clone(&self.shared),
             })),
-            // The builder refuses it; a session asks for nothing else than its options say.
-            Kind::Poll => return,
+            Kind::Poll => {
+                let machine = Machine::new(id, &self.options);
+                Box::new(Polling::new(machine, Arc::clone(&self.shared)))
+            }
         };
         self.connections.push(Connection {
             id,

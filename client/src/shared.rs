@@ -11,12 +11,14 @@ use tokio::{
     sync::{broadcast, mpsc, watch},
     time::Instant,
 };
-use tokio_tungstenite::tungstenite::http::HeaderMap;
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     command::Command,
+    cookies::Headers,
     handler::{Handler, Registration},
+    route::Route,
     stream::{Events, STREAM_ITEMS, Streamed},
 };
 
@@ -32,8 +34,9 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<Arc<State>>,
     /// Nothing is connected or wanted: the application asked for that, or the cluster refused.
     pub(crate) idle: watch::Sender<bool>,
-    /// Sent with every handshake.
-    pub(crate) headers: Mutex<HeaderMap>,
+    pub(crate) route: Route,
+    /// Sent with every request.
+    headers: Mutex<Headers>,
     /// Cancelled when the client is to end; the driver ends last.
     pub(crate) closing: CancellationToken,
     /// The driver and the tasks of asynchronous handlers.
@@ -53,7 +56,12 @@ struct Routes {
 }
 
 impl Shared {
-    pub(crate) fn new(codec: Codec, headers: HeaderMap, state: Arc<State>) -> Arc<Shared> {
+    pub(crate) fn new(
+        codec: Codec,
+        route: Route,
+        headers: Headers,
+        state: Arc<State>,
+    ) -> Arc<Shared> {
         Arc::new(Shared {
             codec,
             began: Instant::now(),
@@ -64,6 +72,7 @@ impl Shared {
             stream: Mutex::new(Stream::Unread),
             state: watch::Sender::new(state),
             idle: watch::Sender::new(false),
+            route,
             headers: Mutex::new(headers),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -78,6 +87,32 @@ impl Shared {
     /// When the client's clock shows `at`.
     pub(crate) fn instant(&self, at: Millis) -> Instant {
         self.began + (at - Millis(0))
+    }
+
+    /// What a request to the channel socket carries.
+    pub(crate) fn request_headers(&self) -> HeaderMap {
+        self.headers_of(self.route.url().path())
+    }
+
+    /// What a request to `path` on the same server carries.
+    pub(crate) fn headers_of(&self, path: &str) -> HeaderMap {
+        self.headers.lock().of(path, self.route.is_secure())
+    }
+
+    pub(crate) fn set_header(&self, name: HeaderName, value: HeaderValue) {
+        self.headers.lock().set(name, value);
+    }
+
+    /// Takes the cookies of the channel socket's answer.
+    pub(crate) fn learn(&self, answer: &HeaderMap) {
+        self.learn_of(self.route.url().path(), answer);
+    }
+
+    /// Takes the cookies of an answer to a request of `path`.
+    pub(crate) fn learn_of(&self, path: &str, answer: &HeaderMap) {
+        self.headers
+            .lock()
+            .learn(answer, path, self.route.is_secure());
     }
 
     pub(crate) fn attach(

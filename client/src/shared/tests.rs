@@ -16,7 +16,13 @@ fn pushed(number: u64) -> Routable {
 #[tokio::test]
 async fn f14c_a_newer_event_does_not_overtake_early_ones_that_just_found_a_handler() {
     let session = tengen_protocol::client::Session::new(Default::default(), 1);
-    let shared = Shared::new(Codec::Cbor, HeaderMap::new(), Arc::clone(session.state()));
+    let route = Route::new("ws://127.0.0.1/chsk", None, Vec::new()).unwrap();
+    let shared = Shared::new(
+        Codec::Cbor,
+        route,
+        Headers::default(),
+        Arc::clone(session.state()),
+    );
     assert!(matches!(shared.route(&pushed(1)), Routed::Kept));
     assert!(matches!(shared.route(&pushed(2)), Routed::Kept));
 

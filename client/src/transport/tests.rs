@@ -3,14 +3,18 @@
 use std::{future::poll_fn, time::Duration};
 
 use bytes::Bytes;
-use tengen_protocol::Codec;
+use tengen_protocol::{Codec, Millis};
 use tokio::net::TcpListener;
-use url::Url;
 
-use super::{Dial, GOODBYE, Transport as _, TransportEvent, WebSocket};
+use super::{Dial, GOODBYE, Tide, Transport as _, TransportEvent, WebSocket};
+use crate::{cookies::Headers, route::Route, shared::Shared};
 
 async fn event(transport: &mut WebSocket) -> TransportEvent {
-    let waiting = poll_fn(|context| transport.poll_event(context));
+    let tide = Tide {
+        received: 0,
+        now: Millis(0),
+    };
+    let waiting = poll_fn(|context| transport.poll_event(context, tide));
     tokio::time::timeout(Duration::from_secs(10), waiting)
         .await
         .unwrap()
@@ -19,14 +23,11 @@ async fn event(transport: &mut WebSocket) -> TransportEvent {
 /// A listener, and a transport that dials it.
 async fn dialling() -> (TcpListener, WebSocket) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Url::parse(&format!("ws://{}/chsk", listener.local_addr().unwrap())).unwrap();
-    let dial = Dial {
-        url,
-        codec: Codec::Cbor,
-        headers: Default::default(),
-        source: None,
-    };
-    (listener, WebSocket::dial(dial))
+    let url = format!("ws://{}/chsk", listener.local_addr().unwrap());
+    let route = Route::new(&url, None, Vec::new()).unwrap();
+    let codec = Codec::Cbor;
+    let shared = Shared::new(codec, route, Headers::default(), Default::default());
+    (listener, WebSocket::dial(Dial { codec, shared }))
 }
 
 #[tokio::test]
@@ -70,12 +71,12 @@ async fn a_peer_that_reads_nothing_shows_in_the_backlog_and_is_left_after_the_go
     let peer = serving.await.unwrap();
     let frame = Bytes::from(vec![0; 1 << 20]);
     for _ in 0..64 {
-        transport.send(frame.clone());
+        transport.send(frame.clone(), None);
     }
     assert_eq!(transport.backlog(), 64 << 20);
     transport.close(1000, "enough");
     // What comes after the goodbye has nowhere to go.
-    transport.send(frame);
+    transport.send(frame, None);
     let begin = tokio::time::Instant::now();
     let TransportEvent::Closed(close) = event(&mut transport).await else {
         panic!("not closed")

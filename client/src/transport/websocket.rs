@@ -12,10 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tengen_protocol::{Codec, client::TransportClose};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -24,10 +21,11 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{GOODBYE, Transport, TransportEvent};
+use super::{GOODBYE, Tide, Transport, TransportEvent};
+use crate::socket::Socket as Stream;
 pub(crate) use dial::Dial;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Stream>;
 type Dialling = Pin<Box<dyn Future<Output = Result<Socket, TransportClose>> + Send>>;
 
 /// One WebSocket connection of one codec.
@@ -195,7 +193,7 @@ impl WebSocket {
 }
 
 impl Transport for WebSocket {
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<TransportEvent> {
+    fn poll_event(&mut self, context: &mut Context<'_>, _: Tide) -> Poll<TransportEvent> {
         if let Some(patience) = &mut self.patience
             && patience.as_mut().poll(context).is_ready()
         {
@@ -237,7 +235,7 @@ impl Transport for WebSocket {
         }
     }
 
-    fn send(&mut self, frame: Bytes) {
+    fn send(&mut self, frame: Bytes, _: Option<u64>) {
         if !matches!(self.phase, Phase::Done) && self.patience.is_none() {
             self.line_bytes += frame.len();
             self.line.push_back(frame);

@@ -258,8 +258,7 @@ async fn settings_that_cannot_be_used_are_told_before_anything_starts() {
     for url in [
         "",
         "127.0.0.1:80",
-        "http://127.0.0.1/chsk",
-        "wss://127.0.0.1/chsk",
+        "ftp://127.0.0.1/chsk",
         "ws://ann:secret@127.0.0.1/chsk",
         "ws://:80/chsk",
     ] {
@@ -273,8 +272,7 @@ async fn settings_that_cannot_be_used_are_told_before_anything_starts() {
         client().header("bad name", "x"),
         client().header("authorization", "Bearer secret\n"),
         client().cookie("a", "secret\r\nx: y"),
-        client()
-            .options(|options| options.transport = tengen_protocol::client::TransportChoice::Poll),
+        Client::builder("wss://127.0.0.1:1/chsk").root_certificate(b"no certificate"),
     ] {
         let error = builder.spawn().unwrap_err();
         assert!(matches!(error, BuildError::Setting(_)), "{error}");

@@ -4,4 +4,6 @@ mod connecting;
 mod conversation;
 mod ending;
 mod handlers;
+mod http;
+mod http_server;
 mod server;

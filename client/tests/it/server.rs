@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rand::RngExt as _;
 use serde::Serialize;
-use tengen_client::{Builder, Client, Codec, Data, EventId, Refusal, State, Uid};
+use tengen_client::{Builder, Client, Codec, Data, EventId, Refusal, State, TransportChoice, Uid};
 use tengen_protocol::{
     ClientFrame, ClientHello, Limits, NodeId, ServerFrame, ServerHello, SessionId,
 };
@@ -96,7 +96,7 @@ impl Server {
     }
 
     pub(crate) fn client(&self) -> Builder {
-        Client::builder(format!("ws://{}/chsk", self.address))
+        Client::builder(format!("ws://{}/chsk", self.address)).transport(TransportChoice::Ws)
     }
 
     /// A client that is open, and its connection's other end.

@@ -1,55 +1,49 @@
 //! Opening a WebSocket: name, address, upgrade request, and what a refusal says.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
-use tengen_protocol::{Codec, ErrorCode, client::TransportClose};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tengen_protocol::{Codec, client::TransportClose};
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
         Error,
         client::IntoClientRequest as _,
-        http::{HeaderMap, HeaderValue, Response, header::SEC_WEBSOCKET_PROTOCOL},
+        http::{HeaderValue, Response, header::SEC_WEBSOCKET_PROTOCOL},
         protocol::WebSocketConfig,
     },
 };
-use url::Url;
+
+use crate::{exchange::MAX_ANSWER_BYTES, shared::Shared, socket::Socket, transport::tengen_error};
 
 /// Name, address and upgrade together; a network that swallows packets answers nothing at all.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 
-/// A larger incoming frame ends the connection: more than any server of ours can be set to send
-/// (64 MiB), with room for what stands around the largest value.
-const MAX_FRAME_BYTES: usize = 65 << 20;
-
 /// Everything needed to open one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Dial {
-    pub(crate) url: Url,
     pub(crate) codec: Codec,
-    /// Sent with the upgrade request: cookies, tokens.
-    pub(crate) headers: HeaderMap,
-    /// Local address to connect from; `None` lets the operating system choose.
-    pub(crate) source: Option<SocketAddr>,
+    /// The route, and the headers and cookies that go with the upgrade request.
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Dial {
-    pub(super) async fn run(self) -> Result<WebSocketStream<TcpStream>, TransportClose> {
+    pub(super) async fn run(self) -> Result<WebSocketStream<Socket>, TransportClose> {
         match tokio::time::timeout(DIAL_LIMIT, self.connect()).await {
             Ok(Ok(socket)) => Ok(socket),
-            Ok(Err(Error::Http(response))) => Err(refusal(&response)),
+            Ok(Err(Error::Http(response))) => {
+                self.shared.learn(response.headers());
+                Err(refusal(&response))
+            }
             Ok(Err(error)) => Err(failure(error.to_string())),
             Err(_) => Err(failure("no answer to the upgrade request".to_owned())),
         }
     }
 
-    async fn connect(self) -> Result<WebSocketStream<TcpStream>, Error> {
-        let stream = self.stream().await?;
-        // Requests and replies are small and waited for; the library coalesces what it can itself.
-        stream.set_nodelay(true)?;
-        let mut request = self.url.as_str().into_client_request()?;
+    async fn connect(&self) -> Result<WebSocketStream<Socket>, Error> {
+        let stream = self.shared.route.connect().await?;
+        let mut request = self.shared.route.ws_url().into_client_request()?;
         let headers = request.headers_mut();
-        headers.extend(self.headers);
+        headers.extend(self.shared.request_headers());
         headers.insert(
             SEC_WEBSOCKET_PROTOCOL,
             HeaderValue::from_static(self.codec.subprotocol()),
@@ -58,9 +52,10 @@ impl Dial {
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(16 * 1024)
-            .max_message_size(Some(MAX_FRAME_BYTES))
-            .max_frame_size(Some(MAX_FRAME_BYTES));
+            .max_message_size(Some(MAX_ANSWER_BYTES))
+            .max_frame_size(Some(MAX_ANSWER_BYTES));
         let (socket, response) = client_async_with_config(request, stream, Some(config)).await?;
+        self.shared.learn(response.headers());
         if response
             .headers()
             .get(SEC_WEBSOCKET_PROTOCOL)
@@ -74,43 +69,11 @@ impl Dial {
         }
         Ok(socket)
     }
-
-    async fn stream(&self) -> io::Result<TcpStream> {
-        let host = self.url.host_str().unwrap_or_default();
-        // An IPv6 address stands in brackets in a URL and without them everywhere else.
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let Some(source) = self.source else {
-            return TcpStream::connect((host, port)).await;
-        };
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in lookup_host((host, port)).await? {
-            if address.is_ipv4() != source.is_ipv4() {
-                continue;
-            }
-            let socket = if address.is_ipv4() {
-                TcpSocket::new_v4()?
-            } else {
-                TcpSocket::new_v6()?
-            };
-            socket.bind(source)?;
-            match socket.connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
 }
 
 /// The upgrade was answered by something else than 101.
 fn refusal(response: &Response<Option<Vec<u8>>>) -> TransportClose {
-    let code = response
-        .headers()
-        .get("tengen-error")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.trim().parse().ok())
-        .map(ErrorCode);
+    let code = tengen_error(response.headers());
     let mut close = failure(format!(
         "the upgrade was refused with {}",
         response.status()
