@@ -59,6 +59,16 @@ impl Way {
         }
     }
 
+    fn change(&self, change: impl FnOnce(&mut Shape)) {
+        self.shape.send_if_modified(|shape| {
+            let open = shape.gate != Gate::Blackholed;
+            if open {
+                change(shape);
+            }
+            open
+        });
+    }
+
     pub(super) fn count(&self, bytes: usize) {
         self.passed.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -114,14 +124,15 @@ impl Link {
         self.gate(Gate::Open);
     }
 
-    /// Takes everything from now on and passes nothing, not even the end: a cable cut unseen.
+    /// Takes everything from now on and passes nothing, not even the end: a cable cut unseen. For
+    /// good: a connection that lost bytes in its middle is nothing that TCP would give to anybody.
     pub fn blackhole(&self) {
         self.gate(Gate::Blackholed);
     }
 
     fn gate(&self, gate: Gate) {
         for way in [&self.inner.up, &self.inner.down] {
-            way.shape.send_modify(|shape| shape.gate = gate);
+            way.change(|shape| shape.gate = gate);
         }
     }
 
@@ -133,12 +144,12 @@ impl Link {
 
     /// How bytes travel to the server from now on.
     pub fn shape_up(&self, shape: Shape) {
-        self.inner.up.shape.send_replace(shape);
+        self.inner.up.change(|now| *now = shape);
     }
 
     /// How bytes travel to the client from now on.
     pub fn shape_down(&self, shape: Shape) {
-        self.inner.down.shape.send_replace(shape);
+        self.inner.down.change(|now| *now = shape);
     }
 
     /// What the client said first, up to 64 KiB.

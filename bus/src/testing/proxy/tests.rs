@@ -123,6 +123,7 @@ async fn a_stall_holds_bytes_back_and_a_blackhole_swallows_them() {
 
     link.blackhole();
     client.write_all(b"lost").await.expect("written");
+    link.resume();
     client.shutdown().await.expect("ended");
     assert!(is_quiet(&mut client).await);
 }

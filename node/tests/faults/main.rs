@@ -1,0 +1,10 @@
+//! Real parts under real faults: node processes, nats-servers, proxies, a hundred clients, and a ledger that forgives nothing untold.
+
+mod cuts;
+mod kills;
+mod ledger;
+mod outages;
+mod process;
+mod pushing;
+mod visitors;
+mod world;
