@@ -259,7 +259,11 @@ impl Driver {
                 }
             }
             // The connection finds out by itself, and tells it with its end.
-            Action::Ask { .. } => {}
+            Action::Ask { connection } => {
+                let nothing = Err("the upgrade failed".to_owned());
+                let mut session = self.session.borrow_mut();
+                session.asked(connection, nothing, now());
+            }
             Action::Abort { connection } => {
                 self.connections.borrow_mut().remove(&connection);
             }

@@ -4,6 +4,7 @@ mod action;
 mod backoff;
 mod clock;
 mod connection;
+mod fallback;
 mod greeting;
 mod inbound;
 mod loss;
@@ -27,6 +28,7 @@ pub use state::{CloseReason, Downgrade, LastClose, LastError, LastWsClose, State
 
 use backoff::Backoff;
 use connection::Connection;
+use fallback::Fallback;
 use outbox::{Outgoing, Pending};
 use random::Random;
 
@@ -60,6 +62,7 @@ pub struct Session {
     backoff: Backoff,
     retry_at: Option<Millis>,
     move_at: Option<Millis>,
+    fallback: Fallback,
 
     session: Option<SessionId>,
     /// Who the last hello said we are; `None` before the first.
@@ -107,6 +110,7 @@ impl Session {
             backoff,
             retry_at: None,
             move_at: None,
+            fallback: Fallback::default(),
             session: None,
             uid: None,
             received: 0,

@@ -4,7 +4,7 @@ mod client;
 pub(crate) mod read;
 mod server;
 
-pub(crate) use read::is_item;
+pub(crate) use read::{has_kind, is_item};
 
 use crate::codes::{CloseCode, Refusal};
 use crate::data::Data;

@@ -190,6 +190,8 @@ pub struct TransportClose {
     /// The HTTP status that refused the connection, and our own error code if the refusal is ours
     /// (`Tengen-Error`); a proxy's has none.
     pub refused: Option<(u16, Option<ErrorCode>)>,
+    /// How long the refusal asks to stay away (`Retry-After`).
+    pub retry_after_ms: Option<u64>,
     /// What the transport says of a fault, for people.
     pub error: Option<String>,
 }

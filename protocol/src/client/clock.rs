@@ -2,11 +2,12 @@
 
 use super::connection::Phase;
 use super::state::CloseReason;
-use super::{Session, TransportClose};
+use super::{Session, TransportChoice, TransportClose};
 use crate::codes::CloseCode;
 use crate::frame::ClientFrame;
 use crate::millis::Millis;
 use crate::server::patience;
+use crate::transport::Transport;
 
 /// A tick that comes so much too late was held back (a suspended machine, a throttled tab), and
 /// frames may wait unread: it asks before it judges.
@@ -23,23 +24,39 @@ impl Session {
         if self.retry_at.is_some_and(|at| at <= now) {
             self.open(now);
         }
+        if self.fallback.upgrade_at.is_some_and(|at| at <= now) {
+            self.begin_upgrade(now);
+        }
         self.expire(now);
     }
 
     /// When [`Session::tick`] has something to do, if nothing happens before.
     pub fn next_timeout(&self) -> Option<Millis> {
         let current = self.current.as_ref().map(|current| match current.phase {
-            Phase::Opening { until } | Phase::Greeting { until } => until,
+            Phase::Opening { until } | Phase::Probing { until } | Phase::Greeting { until } => {
+                until
+            }
             Phase::Open { .. } => current.probe_until.unwrap_or_else(|| self.silent_until()),
         });
         let moving = self.moving.as_ref().and_then(|moving| match moving.phase {
-            Phase::Opening { until } => Some(until),
+            Phase::Opening { until } | Phase::Probing { until } => Some(until),
             _ => None,
         });
         let ack_is_due = self.current_is_open() && self.received > self.told;
         let ack = ack_is_due.then(|| self.untold_since.plus(self.options.ack_after_ms));
         let deadline = self.deadlines.keys().next().map(|(deadline, _)| *deadline);
-        let all = [current, moving, ack, deadline, self.move_at, self.retry_at];
+        let asking = self.fallback.asking.as_ref().map(|asking| asking.until);
+        let upgrade = self.fallback.upgrade_at;
+        let all = [
+            current,
+            moving,
+            ack,
+            deadline,
+            asking,
+            upgrade,
+            self.move_at,
+            self.retry_at,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -66,8 +83,13 @@ impl Session {
 
     /// Ends a connection that took too long to open, to greet, or to say anything.
     fn judge(&mut self, now: Millis) {
+        let asking = self.fallback.asking.as_ref();
+        if let Some(asking) = asking.filter(|it| it.until <= now) {
+            self.asked(asking.connection, Err("no answer".to_owned()), now);
+        }
         if let Some(moving) = self.moving.as_ref()
-            && matches!(moving.phase, Phase::Opening { until } if until <= now)
+            && let Phase::Opening { until } | Phase::Probing { until } = moving.phase
+            && until <= now
         {
             let connection = moving.id;
             let reason = "the connection did not open in time".to_owned();
@@ -100,7 +122,15 @@ impl Session {
             error: Some(text.to_owned()),
             ..TransportClose::default()
         };
+        let swallowed = self.options.transport == TransportChoice::Auto
+            && self
+                .current
+                .as_ref()
+                .is_some_and(|it| it.transport == Transport::Ws);
         self.lost(CloseReason::Unexpected, &how, now);
+        if swallowed {
+            return self.fall_back(text.to_owned(), now);
+        }
         self.retry(None, now);
     }
 

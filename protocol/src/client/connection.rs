@@ -3,7 +3,7 @@
 use super::loss::NORMAL;
 use super::state::CloseReason;
 use super::{Action, Session, TransportChoice, TransportClose};
-use crate::codes::{CloseCode, ErrorCode};
+use crate::codes::CloseCode;
 use crate::frame::{ClientFrame, ClientHello};
 use crate::millis::Millis;
 use crate::transport::Transport;
@@ -23,12 +23,16 @@ pub(super) struct Connection {
     pub(super) back_at: Option<Millis>,
     /// Test aid: nothing is heard or said any more.
     pub(super) muted: bool,
+    /// It has to answer a ping before it gets the hello: a poll that works is at stake.
+    pub(super) probe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The transport is at work.
     Opening { until: Millis },
+    /// Our ping is written, the pong is awaited, beside the present connection.
+    Probing { until: Millis },
     /// Our hello is written, the server's is awaited.
     Greeting { until: Millis },
     /// Events flow.
@@ -53,7 +57,7 @@ impl Session {
         }
         self.started = true;
         self.wanted = true;
-        if self.current.is_none() {
+        if self.current.is_none() && self.fallback.asking.is_none() {
             self.open(now);
         }
     }
@@ -61,16 +65,23 @@ impl Session {
     /// Wants no connection until the next [`Session::connect`]: closes in good order, gives the
     /// session up and resolves everything as `closed`.
     pub fn disconnect(&mut self, now: Millis) {
+        self.depart(CloseCode(NORMAL), now);
+    }
+
+    /// The page is going away: says goodbye, and nothing is attempted any more, whatever comes,
+    /// until [`Session::connect`].
+    pub fn unload(&mut self, now: Millis) {
+        self.depart(CloseCode::GOING_AWAY, now);
+    }
+
+    fn depart(&mut self, code: CloseCode, now: Millis) {
         if self
             .current
             .as_ref()
             .is_some_and(|it| !matches!(it.phase, Phase::Opening { .. }))
         {
             let reason = CloseReason::RequestedDisconnect.name().to_owned();
-            self.say(&ClientFrame::Bye {
-                code: CloseCode(NORMAL),
-                reason,
-            });
+            self.say(&ClientFrame::Bye { code, reason });
         }
         self.leave(now, NORMAL, CloseReason::RequestedDisconnect);
         self.give_up();
@@ -121,29 +132,58 @@ impl Session {
         self.bad_connection_rate = rate;
     }
 
-    /// The transport is ready: says hello, which binds what has been received until now.
+    /// The transport is ready: says hello, which binds what has been received until now. A
+    /// WebSocket beside a poll that works is asked for a sign of life first.
     pub fn opened(&mut self, connection: u64, now: Millis) {
-        let until = now.plus(self.options.hello_timeout_ms);
-        if self
-            .moving
-            .as_ref()
-            .is_some_and(|moving| moving.id == connection)
-        {
-            // From here on nothing of the old connection is heard; it is closed once the new one
-            // is greeted, so that the server never sees us without any.
-            self.leave_quietly();
-            if let Some(old) = self.current.take() {
-                self.note_stable(&old, now);
-                self.leaving = Some(old.id);
+        if let Some(moving) = self.moving.as_mut().filter(|it| it.id == connection) {
+            if !matches!(moving.phase, Phase::Opening { .. }) {
+                return;
             }
-            self.current = self.moving.take();
+            if moving.probe {
+                let until = now.plus(self.options.fallback_ms);
+                moving.phase = Phase::Probing { until };
+                let frame = ClientFrame::Ping { ahead: None }.encode(self.options.codec);
+                self.actions.push_back(Action::Write {
+                    connection,
+                    frame,
+                    position: None,
+                });
+                return;
+            }
+            self.promote(now);
         }
+        let opening = self.current.as_ref().is_some_and(|current| {
+            current.id == connection && matches!(current.phase, Phase::Opening { .. })
+        });
+        if opening {
+            self.say_hello(now);
+        }
+    }
+
+    /// The connection that was opened beside the present one takes its place. From here on
+    /// nothing of the old one is heard; it is closed once the new one is greeted, so that the
+    /// server never sees us without any.
+    pub(super) fn promote(&mut self, now: Millis) {
+        self.leave_quietly();
+        if let Some(old) = self.current.take() {
+            self.note_stable(&old, now);
+            self.leaving = Some(old.id);
+        }
+        self.current = self.moving.take();
+    }
+
+    pub(super) fn say_hello(&mut self, now: Millis) {
+        let auto = self.options.transport == TransportChoice::Auto;
         let Some(current) = self.current.as_mut() else {
             return;
         };
-        if current.id != connection || !matches!(current.phase, Phase::Opening { .. }) {
-            return;
-        }
+        let until = match current.phase {
+            // What is left of the short time for both, so that polling has its turn soon.
+            Phase::Opening { until } if auto && current.transport == Transport::Ws => {
+                until.max(now.plus(self.options.fallback_ms / 2))
+            }
+            _ => now.plus(self.options.hello_timeout_ms),
+        };
         current.phase = Phase::Greeting { until };
         current.last_heard = now;
         self.attempt += 1;
@@ -157,34 +197,15 @@ impl Session {
         self.say(&ClientFrame::Hello(hello));
     }
 
-    /// What the plain GET of [`Action::Ask`] was answered: the status, and our own code if the
-    /// answer has one (`Tengen-Error`), or why there was no answer.
-    pub fn asked(
-        &mut self,
-        connection: u64,
-        answer: Result<(u16, Option<ErrorCode>), String>,
-        now: Millis,
-    ) {
-        todo!("{connection} {answer:?} {now:?}")
-    }
-
-    /// The page is going away: says goodbye for good, and nothing is attempted any more, whatever
-    /// comes, until [`Session::connect`].
-    pub fn unload(&mut self, now: Millis) {
-        todo!("{now:?}")
-    }
-
     /// The transport has closed, or could not be opened. Said of a connection that was left
     /// before, it changes nothing.
     pub fn closed(&mut self, connection: u64, how: &TransportClose, now: Millis) {
         if self.leaving == Some(connection) {
             self.leaving = None;
-        } else if self
-            .moving
-            .as_ref()
-            .is_some_and(|moving| moving.id == connection)
-        {
-            self.moving = None;
+        } else if let Some(moving) = self.moving.take_if(|it| it.id == connection) {
+            if moving.probe {
+                return self.upgrade_failed(now);
+            }
             let delay = self.backoff.next(&mut self.random);
             self.move_at = Some(now.plus(delay.max(1)));
         } else if self
@@ -208,35 +229,45 @@ impl Session {
     /// Opens the connection that will supersede the present one.
     pub(super) fn begin_move(&mut self, now: Millis) {
         self.move_at = None;
+        if let Some(probe) = self.moving.take_if(|it| it.probe) {
+            self.actions.push_back(Action::Close {
+                connection: probe.id,
+                code: NORMAL,
+                reason: "moving".to_owned(),
+            });
+        }
         if self.moving.is_none() && self.current.as_ref().is_some_and(Connection::is_open) {
             self.moving = Some(self.new_connection(now));
         }
     }
 
     fn new_connection(&mut self, now: Millis) -> Connection {
+        let transport = self.fallback.choose(&self.options, now);
+        self.new_connection_over(transport, now)
+    }
+
+    pub(super) fn new_connection_over(&mut self, transport: Transport, now: Millis) -> Connection {
         self.connections += 1;
         let connection = self.connections;
-        let transport = match self.options.transport {
-            TransportChoice::Auto | TransportChoice::Ws => Transport::Ws,
-            TransportChoice::Poll => Transport::Poll,
-        };
         let attempt = self.attempt + 1;
         self.actions.push_back(Action::Open {
             connection,
             transport,
             attempt,
         });
+        let opening_ms = self.opening_ms(transport, self.options.connect_timeout_ms);
         Connection {
             id: connection,
             transport,
             phase: Phase::Opening {
-                until: now.plus(self.options.connect_timeout_ms),
+                until: now.plus(opening_ms),
             },
             last_heard: now,
             patient_until: Millis(0),
             probe_until: None,
             back_at: None,
             muted: false,
+            probe: false,
         }
     }
 }

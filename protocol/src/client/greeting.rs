@@ -10,6 +10,7 @@ use crate::frame::{ClientFrame, ServerHello};
 use crate::ids::EventId;
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 use crate::value::Value;
 
 impl Session {
@@ -39,6 +40,7 @@ impl Session {
             max_bytes: usize::try_from(hello.max_bytes).unwrap_or(usize::MAX),
         };
         self.leave_quietly();
+        self.note_open(now);
         self.tell_open(hello);
         self.flush(now);
     }
@@ -48,6 +50,9 @@ impl Session {
         let transport = self.current.as_ref().map(|current| current.transport);
         self.update(|state| {
             state.transport = transport;
+            if transport == Some(Transport::Ws) {
+                state.downgrade = None;
+            }
             state.open = true;
             state.ever_opened = true;
             state.first_open = first;

@@ -9,16 +9,20 @@ use crate::ids::EventId;
 use crate::limits::Limits;
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
+use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
 
 /// A server that sends its clients away for longer than this gets them back earlier (1 h).
-const MAX_AWAY_MS: u64 = 3_600_000;
+pub(super) const MAX_AWAY_MS: u64 = 3_600_000;
 
 impl Session {
     /// Takes one complete frame. What comes from a connection that is not the present one is not
     /// heard: its successor's hello has named what was received, and the server sends the rest again.
     pub fn frame(&mut self, connection: u64, frame: Bytes, now: Millis) {
+        if self.moving.as_ref().is_some_and(|it| it.id == connection) {
+            return self.probed(frame, now);
+        }
         let Some(current) = self
             .current
             .as_mut()
@@ -30,7 +34,7 @@ impl Session {
         current.last_heard = now;
         current.probe_until = None;
         let max_bytes = match current.phase {
-            Phase::Opening { .. } => return,
+            Phase::Opening { .. } | Phase::Probing { .. } => return,
             Phase::Greeting { .. } => None,
             Phase::Open { max_bytes, .. } => Some(max_bytes),
         };
@@ -80,6 +84,23 @@ impl Session {
             (Ok(_), _) | (Err(_), None) => self.drifted("a frame out of turn", now),
         }
         self.ack_if_due(now);
+    }
+
+    /// A WebSocket beside the poll has said something: a pong, and it takes the poll's place.
+    fn probed(&mut self, frame: Bytes, now: Millis) {
+        let moving = self.moving.as_ref();
+        if !moving.is_some_and(|it| matches!(it.phase, Phase::Probing { .. })) {
+            return;
+        }
+        let limits = Limits::from_server(self.options.max_bytes as u64);
+        match ServerFrame::decode(self.options.codec, frame, &limits) {
+            Ok(ServerFrame::Pong) => {
+                self.promote(now);
+                self.say_hello(now);
+            }
+            Ok(ServerFrame::Ping { .. }) => {}
+            _ => self.drop_probe("not a pong", now),
+        }
     }
 
     fn event(&mut self, id: EventId, data: Data) {
@@ -173,9 +194,18 @@ impl Session {
     pub(super) fn write_ack(&mut self) {
         self.told = self.received;
         self.untold_bytes = 0;
+        if self.polls() {
+            // The next GET says what has been received.
+            return;
+        }
         self.say(&ClientFrame::Ack {
             received: self.received,
         });
+    }
+
+    pub(super) fn polls(&self) -> bool {
+        let current = self.current.as_ref();
+        current.is_some_and(|current| current.transport == Transport::Poll)
     }
 
     /// Writes a control frame, if a connection is there to take it.

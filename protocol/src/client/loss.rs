@@ -1,9 +1,11 @@
 //! How a connection ends, what the application is told of it, and after what delay there is another.
 
 use super::connection::{Connection, Phase};
+use super::fallback::Asking;
+use super::inbound::MAX_AWAY_MS;
 use super::state::{CloseReason, LastClose, LastError, LastWsClose};
 use super::{Action, Session, TransportClose};
-use crate::codes::CloseCode;
+use crate::codes::{CloseCode, ErrorCode};
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
 use crate::transport::Transport;
@@ -43,6 +45,7 @@ impl Session {
             ..TransportClose::default()
         };
         self.lost(reason, &how, now);
+        self.fallback.asking = None;
         self.retry_at = None;
         self.update(|state| state.next_reconnect_at = None);
     }
@@ -59,13 +62,47 @@ impl Session {
 
     /// Loses the present connection for the reason its transport, or a `bye`, gives, and decides what follows.
     pub(super) fn lost_by(&mut self, how: &TransportClose, now: Millis) {
+        if self.must_ask(how) {
+            return self.lost_without_cause(how, now);
+        }
+        if let Some(reason) = self.blame(how, now) {
+            self.lost(CloseReason::Downgrading, how, now);
+            self.move_at = None;
+            return self.fall_back(reason, now);
+        }
+        let back_at = self.current.as_ref().and_then(|current| current.back_at);
+        self.lost(reason_of(how.code.map(CloseCode), how), how, now);
+        self.follow(how, back_at, now);
+        self.move_at = None;
+    }
+
+    fn lost_without_cause(&mut self, how: &TransportClose, now: Millis) {
+        let Some(connection) = self.current.as_ref().map(|current| current.id) else {
+            return;
+        };
+        self.lost(CloseReason::Unexpected, how, now);
+        self.move_at = None;
+        if let Some(moving) = self.moving.take() {
+            self.current = Some(moving);
+            return;
+        }
+        self.fallback.asking = Some(Asking {
+            connection,
+            how: how.clone(),
+            until: now.plus(self.options.probe_ms),
+        });
+        self.actions.push_back(Action::Ask { connection });
+    }
+
+    /// Decides what follows the end of a connection.
+    pub(super) fn follow(&mut self, how: &TransportClose, back_at: Option<Millis>, now: Millis) {
+        let ours = |code: Option<ErrorCode>| code.is_some();
         let refused = how
             .refused
-            .filter(|(status, ours)| ours.is_some() && TERMINAL_STATUSES.contains(status));
-        let back_at = self.current.as_ref().and_then(|current| current.back_at);
-        let code = how.code.map(CloseCode);
-        self.lost(reason_of(code, how), how, now);
-        match code {
+            .filter(|(status, code)| ours(*code) && TERMINAL_STATUSES.contains(status));
+        let away = how.retry_after_ms.map(|ms| now.plus(ms.min(MAX_AWAY_MS)));
+        let back_at = back_at.or(away);
+        match how.code.map(CloseCode) {
             _ if refused.is_some() => self.give_up(),
             Some(CloseCode::SUPERSEDED) if holds(Rule::SupersededBeginsAnew) => {
                 // Somebody else goes on with our session, a duplicated tab perhaps: part from it.
@@ -89,7 +126,21 @@ impl Session {
             }
             _ => self.retry(back_at, now),
         }
-        self.move_at = None;
+    }
+
+    /// The cause of an end has become known after it.
+    pub(super) fn tell_cause(&mut self, how: &TransportClose, now: Millis) {
+        let error = fault(false, how, now);
+        self.update(|state| state.last_error = error);
+    }
+
+    /// WebSockets do not work here: long-polling takes over at once.
+    pub(super) fn fall_back(&mut self, reason: String, now: Millis) {
+        self.downgrade(reason, now);
+        match self.moving.take() {
+            Some(moving) => self.current = Some(moving),
+            None => self.open(now),
+        }
     }
 
     /// Records the end of the present connection.
@@ -99,8 +150,11 @@ impl Session {
         };
         self.leave_quietly();
         self.note_stable(&lost, now);
+        self.note_death(&lost, how, now);
+        self.note_unopened(&lost);
+        self.fallback.upgrade_at = None;
         let is_ws = lost.transport == Transport::Ws;
-        let error = fault(&lost, how, now);
+        let error = fault(lost.is_open(), how, now);
         self.update(|state| {
             if std::mem::take(&mut state.open) {
                 state.last_close = Some(LastClose { at: now, reason });
@@ -131,6 +185,9 @@ impl Session {
             && now >= since.plus(self.options.stable_ms)
         {
             self.backoff.reset();
+            if connection.transport == Transport::Ws {
+                self.note_proven();
+            }
         }
     }
 
@@ -141,7 +198,11 @@ impl Session {
             return;
         }
         if let Some(moving) = self.moving.take() {
+            let probing = matches!(moving.phase, Phase::Probing { .. });
             self.current = Some(moving);
+            if probing {
+                self.say_hello(now);
+            }
             return;
         }
         let delay = self.backoff.next(&mut self.random);
@@ -196,7 +257,7 @@ fn reason_of(code: Option<CloseCode>, how: &TransportClose) -> CloseReason {
 }
 
 /// What an end says about a fault, if it was one.
-fn fault(lost: &Connection, how: &TransportClose, now: Millis) -> Option<LastError> {
+fn fault(was_open: bool, how: &TransportClose, now: Millis) -> Option<LastError> {
     let code = how
         .code
         .map(CloseCode)
@@ -208,9 +269,9 @@ fn fault(lost: &Connection, how: &TransportClose, now: Millis) -> Option<LastErr
         (Some((status, None)), _, _) => ("refused", format!("refused with status {status}")),
         (None, _, Some(code)) if how.reason.is_empty() => ("server", code.to_string()),
         (None, _, Some(code)) => ("server", format!("{code}: {}", how.reason)),
-        (None, Some(error), None) if lost.is_open() => ("transport", error.clone()),
+        (None, Some(error), None) if was_open => ("transport", error.clone()),
         (None, Some(error), None) => ("connect", error.clone()),
-        (None, None, None) if lost.is_open() => return None,
+        (None, None, None) if was_open => return None,
         (None, None, None) => ("connect", "closed before the hello".to_owned()),
     };
     Some(LastError {

@@ -57,6 +57,17 @@ pub struct Options {
     pub hello_timeout_ms: u64,
     /// Added to the server's `ping_ms` before its silence counts as its end (10 s).
     pub grace_ms: u64,
+    /// From opening a WebSocket to its hello, where long-polling may take its place (2.5 s).
+    pub fallback_ms: u64,
+    /// A WebSocket that broke within this time of its hello speaks against WebSockets, not against
+    /// the moment (5 s).
+    pub young_ms: u64,
+    /// WebSockets that do not work are left alone for so long by new connections (10 min).
+    pub downgrade_ms: u64,
+    /// From a poll, a WebSocket is tried after up to this (5 s), doubling …
+    pub upgrade_base_ms: u64,
+    /// … to at most this (5 min).
+    pub upgrade_cap_ms: u64,
     /// How long a probe waits for any sign of life (5 s).
     pub probe_ms: u64,
     /// Backoff begins with up to this (500 ms) …
@@ -93,6 +104,11 @@ impl Default for Options {
             connect_timeout_ms: 10_000,
             hello_timeout_ms: 10_000,
             grace_ms: 10_000,
+            fallback_ms: 2_500,
+            young_ms: 5_000,
+            downgrade_ms: 600_000,
+            upgrade_base_ms: 5_000,
+            upgrade_cap_ms: 300_000,
             probe_ms: 5_000,
             backoff_base_ms: 500,
             backoff_cap_ms: 20_000,

@@ -22,8 +22,16 @@ pub(super) struct Outgoing {
     frame: Bytes,
     /// What it counts for in the bounds, whatever becomes of its frame.
     weight: usize,
-    /// A request that has to wait is encoded again when it is written, with the time that is left.
-    again: Option<(EventId, Data)>,
+    /// A request that had to wait is encoded again when it is written, with the time that is left.
+    again: Option<Again>,
+}
+
+#[derive(Debug)]
+struct Again {
+    id: EventId,
+    data: Data,
+    /// When the frame in line was encoded.
+    at: Millis,
 }
 
 impl Weight for Outgoing {
@@ -94,14 +102,13 @@ impl Session {
                         written: false,
                     },
                 );
-                let again = (!self.current_is_open()).then_some((id, data));
                 self.out.push(Outgoing {
                     token: None,
                     request: Some(request),
                     deadline: Some(deadline),
                     weight: frame.len(),
                     frame,
-                    again,
+                    again: Some(Again { id, data, at: now }),
                 });
                 self.flush(now);
             }
@@ -158,7 +165,7 @@ impl Session {
 
     /// Writes what is in line, as far as the window reaches.
     pub(super) fn flush(&mut self, now: Millis) {
-        let mut wrote = false;
+        let mut wrote = 0;
         while self
             .current
             .as_ref()
@@ -173,11 +180,14 @@ impl Session {
             if self.random.chance(self.bad_connection_rate) {
                 return self.break_connection(true, now);
             }
-            self.write_item(now);
-            wrote = true;
+            wrote += self.write_item(now);
         }
-        if wrote && self.received > self.told {
+        if wrote > 0 && self.received > self.told {
             self.write_ack();
+        }
+        if wrote > 0 && self.polls() {
+            // It all goes up in one POST, and the answers come down the same slow link.
+            self.be_patient(wrote, now);
         }
     }
 
@@ -208,11 +218,14 @@ impl Session {
     fn renew(&mut self, now: Millis) {
         let codec = self.options.codec;
         let Some(item) = self.out.next() else { return };
-        let (Some((id, data)), Some(request), Some(deadline)) =
+        let (Some(Again { id, data, at }), Some(request), Some(deadline)) =
             (item.again.take(), item.request, item.deadline)
         else {
             return;
         };
+        if at == now {
+            return;
+        }
         // 0 would mean the server's default.
         let timeout_ms = deadline.0.saturating_sub(now.0).max(1);
         item.frame = ClientFrame::Request {
@@ -224,12 +237,16 @@ impl Session {
         .encode(codec);
     }
 
-    fn write_item(&mut self, now: Millis) {
+    /// Writes the next item and says how large it is.
+    fn write_item(&mut self, now: Millis) -> u64 {
         let first = self.out.sent() == self.out.written();
-        let Some(item) = self.out.next() else { return };
+        let Some(item) = self.out.next() else {
+            return 0;
+        };
         let (frame, request, weight) = (item.frame.clone(), item.request, item.weight);
-        if frame.len() > self.options.announce_bytes {
-            let ahead = frame.len() as u64;
+        let bytes = frame.len() as u64;
+        if frame.len() > self.options.announce_bytes && !self.polls() {
+            let ahead = bytes;
             self.say(&ClientFrame::Ping { ahead: Some(ahead) });
             self.be_patient(ahead, now);
         }
@@ -241,6 +258,7 @@ impl Session {
             pending.written = true;
         }
         self.write(frame, Some(position));
+        bytes
     }
 
     /// The server has counted everything up to `received`.

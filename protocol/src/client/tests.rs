@@ -9,7 +9,7 @@ mod silence;
 
 use super::{
     Action, CloseReason, Event, Failure, FailureKind, Options, Outcome, SendOptions, Session,
-    Source, State, Token, TransportClose,
+    Source, State, Token, TransportChoice, TransportClose,
 };
 use crate::codec::Codec;
 use crate::codes::{CloseCode, ErrorCode, Refusal};
@@ -30,12 +30,25 @@ struct Tab {
     now: Millis,
     /// The newest connection that was asked for.
     connection: u64,
+    /// What shall carry it.
+    transport: Option<Transport>,
     opens: u64,
+    /// The connection whose cause is asked for; answered at once with nothing, unless `asks`.
+    asked: Option<u64>,
+    asks: bool,
     written: Vec<ClientFrame>,
     closes: Vec<(u64, u16)>,
     events: Vec<Event>,
     states: Vec<(Arc<State>, Arc<State>)>,
     resolved: Vec<(Token, Outcome)>,
+}
+
+/// The state machine apart from the choice of transport, which `fallback` is about.
+fn ws_only() -> Options {
+    Options {
+        transport: TransportChoice::Ws,
+        ..Options::default()
+    }
 }
 
 fn session_id(n: u8) -> SessionId {
@@ -101,7 +114,7 @@ fn failed(kind: FailureKind, sent: bool) -> (FailureKind, bool) {
 
 impl Tab {
     fn new() -> Tab {
-        Tab::with(Options::default())
+        Tab::with(ws_only())
     }
 
     fn with(options: Options) -> Tab {
@@ -109,7 +122,10 @@ impl Tab {
             session: Session::new(options, 1),
             now: Millis(100_000),
             connection: 0,
+            transport: None,
             opens: 0,
+            asked: None,
+            asks: false,
             written: Vec::new(),
             closes: Vec::new(),
             events: Vec::new(),
@@ -120,7 +136,7 @@ impl Tab {
 
     /// Connected, greeted as alice in session 1, with nothing left to look at.
     fn open() -> Tab {
-        Tab::open_with(Options::default())
+        Tab::open_with(ws_only())
     }
 
     fn open_with(options: Options) -> Tab {
@@ -209,9 +225,21 @@ impl Tab {
     fn run(&mut self) {
         while let Some(action) = self.session.poll() {
             match action {
-                Action::Open { connection, .. } => {
+                Action::Open {
+                    connection,
+                    transport,
+                    ..
+                } => {
                     self.connection = connection;
+                    self.transport = Some(transport);
                     self.opens += 1;
+                }
+                Action::Ask { connection } => {
+                    self.asked = Some(connection);
+                    if !self.asks {
+                        let nothing = Err("no answer".to_owned());
+                        self.session.asked(connection, nothing, self.now);
+                    }
                 }
                 Action::Write { frame, .. } => {
                     let limits = Limits::default();
@@ -221,7 +249,7 @@ impl Tab {
                 Action::Close {
                     connection, code, ..
                 } => self.closes.push((connection, code)),
-                Action::Ask { .. } | Action::Abort { .. } | Action::Mute { .. } => {}
+                Action::Abort { .. } | Action::Mute { .. } => {}
                 Action::Event(event) => self.events.push(event),
                 Action::Resolved { token, outcome } => {
                     let again = self.resolved.iter().any(|(other, _)| *other == token);

@@ -50,6 +50,11 @@ pub(crate) fn is_item(codec: Codec, frame: &[u8]) -> bool {
     !leading(codec, frame)[0].is_some_and(kind::is_control)
 }
 
+/// Whether a frame begins as every frame does, with a number in an array.
+pub(crate) fn has_kind(codec: Codec, frame: &[u8]) -> bool {
+    leading(codec, frame)[0].is_some()
+}
+
 fn request_of(leading: [Option<u64>; 2]) -> Option<u32> {
     match leading {
         [Some(kind::REQUEST), Some(request)] => u32::try_from(request).ok(),

@@ -65,15 +65,6 @@ pub struct Written {
     pub close: Option<(CloseCode, String)>,
 }
 
-impl Written {
-    pub(super) fn superseded() -> Written {
-        Written {
-            more: false,
-            close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
-        }
-    }
-}
-
 /// A decided end of the connection.
 #[derive(Debug)]
 pub(super) struct Ending {
@@ -266,11 +257,6 @@ impl<C> Session<C> {
             .as_ref()
             .map(|ending| ending.reason.clone())
             .unwrap_or_default()
-    }
-
-    /// What is in line leaves with the next look at it, without waiting out a batching window.
-    pub fn flush(&mut self) {
-        self.flush_owed = self.attached;
     }
 
     /// Whether [`Session::write`] would give anything.

@@ -2,6 +2,7 @@
 
 use super::{Bounds, Link, Session, Written};
 use crate::codec::Codec;
+use crate::codes::CloseCode;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::transport::Transport;
@@ -71,6 +72,15 @@ impl Polling {
     }
 }
 
+impl Written {
+    pub(super) fn superseded() -> Written {
+        Written {
+            more: false,
+            close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
+        }
+    }
+}
+
 impl<C> Session<C> {
     /// Takes a GET: acknowledges what the client has `received`, goes back to there, and voids the
     /// GET before it.
@@ -129,6 +139,11 @@ impl<C> Session<C> {
             return PollDue::Now;
         }
         PollDue::At(at)
+    }
+
+    /// What is in line leaves with the next look at it, without waiting out a batching window.
+    pub fn flush(&mut self) {
+        self.flush_owed = self.attached;
     }
 
     /// Writes the answer of a GET: bodies, not WebSocket frames, up to `max_bytes` of items or one

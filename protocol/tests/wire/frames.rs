@@ -143,6 +143,10 @@ fn server_frame(name: &str, codec: Codec) -> ServerFrame {
             received: 300,
             sent: Some(4_000_000_000),
         },
+        "ack, the answer to a POST" => ServerFrame::Ack {
+            received: 300,
+            sent: None,
+        },
         "ping" => ServerFrame::Ping { ahead: None },
         "ping before a large item" => ServerFrame::Ping {
             ahead: Some(100_000),
@@ -209,7 +213,7 @@ fn f67_server_frames_are_the_golden_bytes_and_back() {
             assert_eq!(frame.is_item(), is_item(entry), "{name}");
         }
     }
-    assert_eq!(list(&file, "server").len(), 18);
+    assert_eq!(list(&file, "server").len(), 19);
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn event_with_a_deadline_says_whether_it_was_sent() {
 fn window_holds_further_items_back_until_acks_come() {
     let mut tab = Tab::open_with(Options {
         window_items: 3,
-        ..Options::default()
+        ..ws_only()
     });
     for n in 1..=5 {
         tab.send(n);
