@@ -186,8 +186,8 @@ impl WebSocket {
             reason: heard
                 .map(|frame| frame.reason.to_string())
                 .unwrap_or_default(),
-            refused: None,
             error,
+            ..TransportClose::default()
         }
     }
 }
