@@ -10,7 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -35,6 +35,9 @@ struct Shared {
     rules: Mutex<Rules>,
     links: Mutex<Vec<Link>>,
     turn: AtomicUsize,
+    accepted: AtomicU64,
+    /// What ended links had passed on.
+    passed: Mutex<(u64, u64)>,
 }
 
 /// What the next connection meets.
@@ -65,6 +68,8 @@ impl Proxy {
             }),
             links: Mutex::default(),
             turn: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            passed: Mutex::default(),
         });
         let end = CancellationToken::new();
         tokio::spawn(accept(listener, Arc::clone(&shared), end.clone()));
@@ -106,6 +111,21 @@ impl Proxy {
         self.shared.links.lock().clone()
     }
 
+    /// How many connections came so far, those that were turned away included.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Bytes passed on so far by all connections: to the servers, to the clients.
+    #[must_use]
+    pub fn passed(&self) -> (u64, u64) {
+        // Held to the end: a link that ends meanwhile is counted once.
+        let links = self.shared.links.lock();
+        let ended = *self.shared.passed.lock();
+        links.iter().map(Link::passed).fold(ended, sum)
+    }
+
     /// Whether nobody is connected.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -121,6 +141,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, end: CancellationTok
         };
         // A visitor who left before he was let in; or no descriptors, which the tests will notice.
         let Ok((client, _)) = accepted else { continue };
+        shared.accepted.fetch_add(1, Ordering::Relaxed);
         let (shared, end) = (Arc::clone(&shared), end.clone());
         tokio::spawn(async move {
             tokio::select! {
@@ -145,7 +166,14 @@ async fn serve(mut client: TcpStream, shared: &Shared) {
     shared.links.lock().push(link.clone());
     // A broken connection is what this proxy is for.
     let _ = link.carry(client, server, head).await;
-    shared.links.lock().retain(|other| !other.is(&link));
+    let mut links = shared.links.lock();
+    links.retain(|other| !other.is(&link));
+    let mut passed = shared.passed.lock();
+    *passed = sum(*passed, link.passed());
+}
+
+fn sum(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
+    (one.0 + other.0, one.1 + other.1)
 }
 
 impl Shared {

@@ -5,12 +5,10 @@ use std::time::Duration;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::pace::Pace;
 use crate::pushing::Pushing;
 use crate::visitors::{Report, Visitors, assert_all};
 use crate::world::World;
-
-/// How long connections are treated badly.
-const TROUBLE: Duration = Duration::from_secs(12);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f62_connections_cut_reset_stalled_and_swallowed_lose_repeat_and_reorder_nothing() {
@@ -22,7 +20,7 @@ async fn f62_connections_cut_reset_stalled_and_swallowed_lose_repeat_and_reorder
     // The same every time, as far as the choices go.
     let mut random = rand::rngs::SmallRng::seed_from_u64(62);
     let mut troubled = 0;
-    let end = tokio::time::Instant::now() + TROUBLE;
+    let end = tokio::time::Instant::now() + Pace::of_this_run().trouble;
     while tokio::time::Instant::now() < end {
         let door = world.doors.choose(&mut random).expect("a door");
         if let Some(link) = door.links().choose(&mut random) {

@@ -125,6 +125,18 @@ impl NodeProcess {
         let cookies = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
         cookies.collect::<Vec<_>>().join("; ")
     }
+
+    /// What `/metrics` say of one name without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.admin);
+        let response = reqwest::get(url).await.expect("the admin port answers");
+        let text = response.text().await.expect("a body");
+        let value = text.lines().find_map(|line| {
+            let (key, value) = line.split_once(' ')?;
+            (key == name).then(|| value.parse().ok())?
+        });
+        value.unwrap_or_else(|| panic!("{name} is not in /metrics"))
+    }
 }
 
 impl Drop for NodeProcess {

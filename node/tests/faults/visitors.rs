@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tengen_client::{Builder, Client, Codec, FailureKind};
+use tengen_client::{Builder, Client, Codec, FailureKind, TransportChoice};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Ledger, Verdict};
+use crate::pace::Pace;
 use crate::pushing::{Ends, name};
 use crate::world::{World, eventually};
 
@@ -41,19 +42,35 @@ pub(crate) struct Visitors {
     stop: CancellationToken,
 }
 
-/// Through what a client comes, and how impatient it is: as is fit for tests of seconds.
-pub(crate) fn builder(url: String, cookie: &str, number: usize) -> Builder {
-    let codec = [Codec::Cbor, Codec::Json][number % 2];
-    Client::builder(url)
-        .header("cookie", cookie)
-        .codec(codec)
-        .options(|options| {
-            options.grace_ms = 2_000;
-            options.backoff_cap_ms = 1_000;
-            options.spread_ms = 500;
-            options.connect_timeout_ms = 3_000;
-            options.hello_timeout_ms = 3_000;
+/// How a client is told to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Ws,
+}
+
+/// All of them.
+pub(crate) const EVERY_WAY: &[By] = &[By::Ws];
+
+impl By {
+    /// A name for a user of its own.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            By::Ws => "ws",
+        }
+    }
+
+    /// What carries its connection where nothing hinders it.
+    pub(crate) fn transport(self) -> &'static str {
+        match self {
+            By::Ws => "ws",
+        }
+    }
+
+    pub(crate) fn of(self, builder: Builder) -> Builder {
+        builder.transport(match self {
+            By::Ws => TransportChoice::Ws,
         })
+    }
 }
 
 impl Visitors {
@@ -70,10 +87,15 @@ impl Visitors {
         }
         let stop = CancellationToken::new();
         let nodes = world.nodes.len();
+        let pace = Pace::of_this_run();
         let entering = (0..count).map(|number| {
             let (user, node) = (number % users, number % nodes);
-            let url = format!("ws://{}/chsk", front(node));
-            let builder = builder(url, &cookies[user], number).client_id(format!("c{number}"));
+            let builder = pace
+                .client(&format!("ws://{}/chsk", front(node)))
+                .header("cookie", &cookies[user])
+                .client_id(format!("c{number}"))
+                .codec([Codec::Cbor, Codec::Json][number / 3 % 2]);
+            let builder = EVERY_WAY[number / 6 % EVERY_WAY.len()].of(builder);
             let (received, stop) = (world.received(number), stop.clone());
             async move {
                 let client = builder.idle().expect("good settings");

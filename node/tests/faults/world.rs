@@ -1,6 +1,5 @@
 //! The parts of a test: NATS, three nodes as processes of their own, a proxy before each, a service.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tengen_protocol::{Codec, Data};
 use tokio::task::JoinHandle;
 
 use crate::ledger::Received;
+use crate::pace::Pace;
 use crate::process::NodeProcess;
 use crate::visitors::Services;
 
@@ -66,23 +66,18 @@ impl World {
 
     /// Three nodes, each with the nats-server of its number, with these settings besides.
     pub(crate) async fn over(nats: Nats, settings: &[(&'static str, &str)]) -> World {
-        let folder = tempfile::Builder::new()
-            .prefix("faults-")
-            .tempdir_in(scratch())
-            .expect("a folder below target/");
+        let folder = scratch();
         let (services, service) = serve(&nats.server(0).url()).await;
         let mut nodes = Vec::with_capacity(NODES);
         for number in 0..NODES {
-            let mut all = vec![
-                // One is enough: the others are learnt from it, and it is where the node begins.
-                ("TENGEN_NATS_URL", nats.server(number).url()),
-                ("TENGEN_LOG", "info".to_owned()),
-                ("TENGEN_PING", "1s".to_owned()),
-            ];
-            for (key, value) in settings {
-                all.retain(|(other, _)| other != key);
-                all.push((key, (*value).to_owned()));
-            }
+            let mut all = Pace::of_this_run().settings();
+            // One is enough: the others are learnt from it, and it is where the node begins.
+            all.push(("TENGEN_NATS_URL", nats.server(number).url()));
+            all.extend(
+                settings
+                    .iter()
+                    .map(|(key, value)| (*key, (*value).to_owned())),
+            );
             nodes.push(NodeProcess::start(
                 &format!("n{number}"),
                 folder.path(),
@@ -147,11 +142,13 @@ async fn serve(url: &str) -> (Services, JoinHandle<()>) {
     (services, task)
 }
 
-/// Below the build folder: what a killed test leaves behind goes with `cargo clean`.
-fn scratch() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    std::fs::create_dir_all(&folder).expect("a folder below target/");
-    folder
+/// A folder below the build folder: what a killed test leaves behind goes with `cargo clean`.
+pub(crate) fn scratch() -> TempDir {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    std::fs::create_dir_all(folder).expect("a folder below target/");
+    let mut builder = tempfile::Builder::new();
+    let folder = builder.prefix("faults-").tempdir_in(folder);
+    folder.expect("a folder below target/")
 }
 
 /// Polls until `condition` holds; fails the test when it does not soon.
@@ -166,10 +163,19 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
     }
 }
 
-/// Waits for `what`, at most [`PATIENCE`].
+/// Waits for `what`, not for long.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    within(PATIENCE, what, future).await
+}
+
+/// Waits for `what`, at most so long.
+pub(crate) async fn within<T, F: IntoFuture<Output = T>>(
+    limit: Duration,
+    what: &str,
+    future: F,
+) -> T {
+    match tokio::time::timeout(limit, future).await {
         Ok(value) => value,
-        Err(_) => panic!("not within {PATIENCE:?}: {what}"),
+        Err(_) => panic!("not within {limit:?}: {what}"),
     }
 }

@@ -97,6 +97,7 @@ async fn an_end_is_passed_on_as_an_end_and_bytes_are_counted() {
     })
     .await
     .expect("the link goes");
+    assert_eq!((proxy.accepted(), proxy.passed()), (1, (5, 5)));
 }
 
 #[tokio::test]

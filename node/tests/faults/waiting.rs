@@ -1,0 +1,258 @@
+//! Rows of behaviour that take their time, each for every transport side by side: silence, outages, staying away.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tempfile::TempDir;
+use tengen_bus::testing::{Proxy, Shape};
+use tengen_client::{Client, CloseReason};
+
+use crate::pace::Pace;
+use crate::process::NodeProcess;
+use crate::visitors::{By, EVERY_WAY};
+use crate::world::{eventually, scratch, within};
+
+/// What a busy machine may take for what should happen at once.
+const SLACK: Duration = Duration::from_secs(2);
+/// A connection that has been quiet for so long is dead to the node.
+const QUIET: Duration = Duration::from_secs(35);
+
+/// One node on its embedded bus, and one client of it for each transport, each through a proxy of its own.
+struct Stage {
+    pace: Pace,
+    node: NodeProcess,
+    _folder: TempDir,
+}
+
+/// A client of the stage.
+struct Guest {
+    by: By,
+    client: Client,
+    proxy: Proxy,
+}
+
+impl Stage {
+    async fn start() -> Stage {
+        let pace = Pace::of_this_run();
+        let folder = scratch();
+        let node = NodeProcess::start("n0", folder.path(), &pace.settings());
+        node.ready().await;
+        Stage {
+            pace,
+            node,
+            _folder: folder,
+        }
+    }
+
+    async fn guest(&self, by: By) -> Guest {
+        let proxy = Proxy::start(&[self.node.address]).await;
+        let url = format!("ws://{}/chsk", proxy.address());
+        let cookie = self.node.log_in(by.name()).await;
+        let builder = self.pace.client(&url).header("cookie", &cookie);
+        let client = by.of(builder).connect().await.expect("it connects");
+        Guest { by, client, proxy }
+    }
+
+    async fn guests(&self) -> Vec<Guest> {
+        join_all(EVERY_WAY.iter().map(|by| self.guest(*by))).await
+    }
+
+    async fn push(&self, uid: &str, data: &str) {
+        let url = format!("http://{}/v1/send-to-uid/{uid}", self.node.admin);
+        let event = json!(["t/large", data]).to_string();
+        let answer = reqwest::Client::new().post(url).body(event).send().await;
+        let status = answer.expect("the admin port answers").status();
+        assert!(status.is_success(), "{status}");
+    }
+}
+
+impl Guest {
+    fn is_open(&self) -> bool {
+        self.client.state().borrow().open
+    }
+
+    async fn echo(&self) {
+        let echo = self.client.request::<u64>("example/echo", &1);
+        assert_eq!(within(SLACK * 5, "an echo", echo).await, Ok(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f24_an_idle_client_sees_no_change_and_no_silence_longer_than_the_keep_alive() {
+    let stage = Stage::start().await;
+    let guests = stage.guests().await;
+    let watched = guests.iter().map(async |guest| {
+        let mut state = guest.client.state();
+        state.mark_unchanged();
+        let longest = match guest.by.transport() {
+            "poll" => stage.pace.poll,
+            _ => stage.pace.ping,
+        };
+        let begun = Instant::now();
+        let (mut passed, mut heard) = (guest.proxy.passed().1, Instant::now());
+        while begun.elapsed() < stage.pace.idle {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = guest.proxy.passed().1;
+            if now != passed {
+                (passed, heard) = (now, Instant::now());
+            }
+            // The sweep that looks for whom to ping comes once a second.
+            let silence = heard.elapsed();
+            assert!(silence < longest + SLACK, "{:?}: {silence:?}", guest.by);
+        }
+        assert!(!state.has_changed().expect("it lives"), "{:?}", guest.by);
+        guest.echo().await;
+    });
+    join_all(watched).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f25_f27_a_client_that_vanished_is_given_up_although_it_is_pushed_to() {
+    let stage = Stage::start().await;
+    let guests = stage.guests().await;
+    let before = stage.node.metric("tengen_hub_sessions_silent_total").await;
+    for guest in &guests {
+        for link in guest.proxy.links() {
+            link.blackhole();
+        }
+        // Whoever comes back meets the same: nobody can tell the node that he has gone.
+        guest.proxy.aim(&[]);
+    }
+    let begun = Instant::now();
+    let expected = before + guests.len() as u64;
+    while stage.node.metric("tengen_hub_sessions_silent_total").await < expected {
+        // Within 40 s at the defaults; what the node writes is no sign of life of the client.
+        let waited = begun.elapsed();
+        assert!(waited < QUIET + Duration::from_secs(5), "{waited:?}");
+        for guest in &guests {
+            stage.push(guest.by.name(), "is anybody there?").await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f25_f28_a_server_that_vanished_is_given_up_although_it_is_sent_to() {
+    let stage = Stage::start().await;
+    let guests = stage.guests().await;
+    let given_up = guests.iter().map(async |guest| {
+        for link in guest.proxy.links() {
+            link.blackhole();
+        }
+        guest.proxy.aim(&[]);
+        let begun = Instant::now();
+        // 25 s at the defaults.
+        let limit = stage.pace.ping + stage.pace.grace;
+        while guest.is_open() {
+            let waited = begun.elapsed();
+            assert!(waited < limit + SLACK, "{:?}: {waited:?}", guest.by);
+            // What the client writes is no sign of life of the server.
+            let sent = guest.client.send("example/note", "hello?").queue().await;
+            drop(sent.expect("it runs"));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let close = guest.client.state().borrow().last_close.clone();
+        let reason = close.expect("it was open").reason;
+        assert_eq!(reason, CloseReason::PingTimeout, "{:?}", guest.by);
+    });
+    join_all(given_up).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f29_every_client_is_back_after_its_server_was_away() {
+    let mut stage = Stage::start().await;
+    let mut guests = Vec::new();
+    for _ in 0..8 {
+        guests.extend(stage.guests().await);
+    }
+    stage.node.kill();
+    tokio::time::sleep(stage.pace.outage).await;
+    assert!(!guests.iter().any(Guest::is_open));
+    stage.node.start_again();
+    stage.node.ready().await;
+    let back = async {
+        for guest in &guests {
+            let mut state = guest.client.state();
+            let open = state.wait_for(|state| state.open);
+            drop(open.await.expect("it lives"));
+        }
+    };
+    within(stage.pace.backoff_cap + SLACK * 2, "all are back", back).await;
+    join_all(guests.iter().map(Guest::echo)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f31_a_client_that_was_told_to_disconnect_stays_away_its_pending_retry_too() {
+    let mut stage = Stage::start().await;
+    let told = stage.guests().await;
+    let retrying = stage.guests().await;
+    for guest in &told {
+        guest.client.disconnect().await.expect("it runs");
+    }
+    stage.node.kill();
+    for guest in &retrying {
+        let mut state = guest.client.state();
+        let waiting = state.wait_for(|state| state.next_reconnect_at.is_some());
+        let waiting = within(SLACK * 5, "a retry is pending", waiting).await;
+        drop(waiting.expect("it lives"));
+        guest.client.disconnect().await.expect("it runs");
+        eventually("it stands still", async || {
+            let state = guest.client.state().borrow().clone();
+            !state.open && state.next_reconnect_at.is_none()
+        })
+        .await;
+    }
+    stage.node.start_again();
+    stage.node.ready().await;
+    for guest in told.iter().chain(&retrying) {
+        eventually("it has left", async || guest.proxy.is_idle()).await;
+    }
+    let all = || told.iter().chain(&retrying);
+    let before: Vec<_> = all().map(|guest| guest.proxy.accepted()).collect();
+    tokio::time::sleep(stage.pace.away).await;
+    let after: Vec<_> = all().map(|guest| guest.proxy.accepted()).collect();
+    assert_eq!(before, after);
+
+    // They can still come when they are told to (F33).
+    for guest in all() {
+        guest.client.connect().await.expect("it runs");
+        eventually("it is open", async || guest.is_open()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f41_a_large_item_over_a_narrow_link_closes_nothing_in_either_direction() {
+    let stage = Stage::start().await;
+    let guests = stage.guests().await;
+    let data = "x".repeat(stage.pace.item_bytes - 64);
+    // 128 kbit/s, each way; and as much patience as both ways take.
+    let narrow = Shape::slow(16 << 10);
+    let patience = Duration::from_secs(150);
+    let moved = guests.iter().map(async |guest| {
+        let mut state = guest.client.state();
+        state.mark_unchanged();
+        let (seen, mut pushed) = tokio::sync::mpsc::unbounded_channel();
+        let _registration = guest.client.on("t/large", move |event| {
+            // The test that no longer listens has failed already.
+            let _ = seen.send(event.to::<String>());
+        });
+        guest.proxy.shape(narrow);
+        let echo = guest.client.request::<String>("example/echo", &data);
+        let echo = within(patience, "an echo", echo.timeout(patience)).await;
+        assert_eq!(
+            echo.map(|text| text.len()),
+            Ok(data.len()),
+            "{:?}",
+            guest.by
+        );
+
+        stage.push(guest.by.name(), &data).await;
+        let text = within(patience, "a push", pushed.recv()).await;
+        assert!(text.expect("it lives").is_ok_and(|text| text == data));
+        guest.echo().await;
+        assert!(pushed.try_recv().is_err(), "once");
+        assert!(!state.has_changed().expect("it lives"), "{:?}", guest.by);
+    });
+    join_all(moved).await;
+}
