@@ -1,0 +1,171 @@
+//! Long-poll: hellos, items and held GETs over plain HTTP, for a session of this node or of any other.
+
+mod body;
+mod held;
+mod hello;
+mod home;
+mod refusal;
+pub(crate) mod relay;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tengen_protocol::Codec;
+
+use self::body::Bodies;
+use self::home::Caller;
+use self::refusal::Refusal;
+use self::relay::Relay;
+use self::request::{Asks, Named};
+use super::Edge;
+use super::upgrade::peer;
+use crate::handlers::connected::Connected;
+
+/// A body of several frames has at most so many bytes (256 KiB).
+const SEVERAL: usize = 256 << 10;
+/// What a body may have beyond its frames: line breaks, and a little too much, which is refused by
+/// number and counted instead of by 413.
+const SLACK: usize = 1 << 10;
+
+/// What the poll requests of a node share.
+pub(crate) struct Polls {
+    /// How long a GET is held, and a POST for which there is no room.
+    hold: Duration,
+    bodies: Bodies,
+    relay: Relay,
+}
+
+impl Polls {
+    /// `max_bytes` is the largest frame, `post_bytes` what all bodies being taken may have.
+    pub(crate) fn new(hold: Duration, max_bytes: usize, post_bytes: usize, relay: Relay) -> Polls {
+        Polls {
+            hold,
+            bodies: Bodies::new(max_bytes.max(SEVERAL) + SLACK, post_bytes),
+            relay,
+        }
+    }
+}
+
+/// Whether a GET wants to poll. A plain one, which asks for the cause of a refusal, does not.
+pub(crate) fn is_poll(request: &Request) -> bool {
+    let headers = request.headers();
+    headers.contains_key(request::SESSION)
+        || headers.contains_key(request::ATTEMPT)
+        || request.uri().query().is_some()
+}
+
+/// `GET /chsk?received=…&n=…`: what waits for the client, or nothing after a while.
+pub(crate) async fn get(edge: &Arc<Edge>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let answered = match asked(edge, parts).await {
+        Ok((caller, asks)) => held(edge, &caller, asks).await,
+        Err(refusal) => Err(refusal),
+    };
+    said(edge, answered)
+}
+
+/// Who asks, and for what. The request is gone when this returns: a held GET keeps none of it.
+async fn asked(edge: &Edge, parts: Parts) -> Result<(Caller, Asks), Refusal> {
+    let named = Named::read(&parts.headers)?
+        .ok_or_else(|| Refusal::malformed("Tengen-Session is missing"))?;
+    let asks = Asks::read(parts.uri.query())?;
+    let (caller, _) = Box::pin(caller(edge, &parts, named)).await?;
+    Ok((caller, asks))
+}
+
+async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response, Refusal> {
+    let hold = edge.polls.hold;
+    let (codec, body) = match edge.poll_home(caller)? {
+        Some(port) => (
+            port.codec,
+            edge.poll_session(&port, caller, asks, hold).await?,
+        ),
+        None => edge.polls.relay.poll(edge, caller, asks, hold).await?,
+    };
+    Ok(answer(StatusCode::OK, codec, body))
+}
+
+/// `POST /chsk`: a hello, or with `first` and the headers of a session the client's items.
+pub(crate) async fn post(edge: &Arc<Edge>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let answered = match Named::read(&parts.headers) {
+        Ok(Some(named)) => Box::pin(items(edge, named, parts, body)).await,
+        Ok(None) => Box::pin(hello::hello(edge, parts, body)).await,
+        Err(refusal) => Err(refusal),
+    };
+    said(edge, answered)
+}
+
+async fn items(
+    edge: &Arc<Edge>,
+    named: Named,
+    parts: Parts,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let first = request::first(parts.uri.query())?;
+    let codec = request::codec(&parts.headers)?;
+    let (caller, identified) = Box::pin(caller(edge, &parts, named)).await?;
+    let taken = Box::pin(edge.polls.bodies.take(&parts.headers, body)).await?;
+    let received = &edge.metrics.poll.received_bytes;
+    received.add(taken.bytes.len() as u64);
+    let (hold, bytes) = (edge.polls.hold, taken.bytes.clone());
+    let answered = match edge.poll_home(&caller)? {
+        Some(port) => {
+            let connected = |hello: &Connected| {
+                let peer = peer(&parts);
+                Connected::of_post(parts, peer, &identified, hello)
+            };
+            edge.post_to_session(&port, &caller, first, codec, bytes, connected, hold)
+                .await?
+        }
+        None => {
+            let relay = &edge.polls.relay;
+            relay
+                .post(edge, &caller, first, codec, &parts, bytes)
+                .await?
+        }
+    };
+    Ok(answer(StatusCode::OK, codec, answered))
+}
+
+/// Who the request is. Asked of every single one: a session is served to its own user alone.
+async fn caller(
+    edge: &Edge,
+    parts: &Parts,
+    named: Named,
+) -> Result<(Caller, crate::identity::Identified), Refusal> {
+    if edge.shutdown.is_cancelled() {
+        return Err(Refusal::unavailable("the node is shutting down"));
+    }
+    let identified = edge.identity.identify(parts).await?;
+    let caller = Caller {
+        session: named.session,
+        attempt: named.attempt,
+        uid: identified.uid().cloned(),
+    };
+    Ok((caller, identified))
+}
+
+fn said(edge: &Edge, answered: Result<Response, Refusal>) -> Response {
+    answered.unwrap_or_else(|refusal| {
+        tracing::debug!(status = refusal.status().as_u16(), "poll request refused");
+        refusal.count(&edge.metrics);
+        refusal.into_response()
+    })
+}
+
+fn answer(status: StatusCode, codec: Codec, body: Bytes) -> Response {
+    let mut headers = HeaderMap::new();
+    let kind = HeaderValue::from_static(codec.poll_content_type());
+    headers.insert(header::CONTENT_TYPE, kind);
+    (status, headers, Body::from(body)).into_response()
+}

@@ -1,0 +1,170 @@
+//! A GET that waits for something to tell, at the node of its session.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tengen_protocol::Millis;
+use tengen_protocol::server::{POLL_BYTES, PollDue, PollTurn};
+use tokio::time::{Instant, Sleep};
+
+use super::refusal::Refusal;
+use crate::edge::Edge;
+use crate::hub::port::Port;
+use crate::metrics::Metrics;
+
+/// The future is the answer's body; empty = nothing to tell within the time it was held.
+///
+/// Pushes wake it as they wake a WebSocket connection. Dropping it gives the GET up: what waits
+/// stays in line for the next one.
+pub(super) struct HeldPoll {
+    edge: Arc<Edge>,
+    port: Arc<Port>,
+    turn: PollTurn,
+    until: Instant,
+    /// For `until`, or before it for the window in which further pushes are waited for.
+    alarm: Pin<Box<Sleep>>,
+    parked: Option<Parked>,
+    answered: bool,
+}
+
+/// Counts a GET as held for as long as it lives.
+pub(super) struct Parked(Arc<Metrics>);
+
+impl Parked {
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Parked {
+        metrics.poll.parked.raise();
+        Parked(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.0.poll.parked.lower();
+    }
+}
+
+/// What a look at the session found.
+enum Look {
+    Answer(Vec<u8>),
+    Replaced,
+    Superseded,
+    Wait(Option<Millis>),
+}
+
+impl HeldPoll {
+    pub(super) fn new(
+        edge: &Arc<Edge>,
+        port: &Arc<Port>,
+        turn: PollTurn,
+        hold: Duration,
+    ) -> HeldPoll {
+        let until = Instant::now() + hold;
+        HeldPoll {
+            edge: Arc::clone(edge),
+            port: Arc::clone(port),
+            turn,
+            until,
+            alarm: Box::pin(tokio::time::sleep_until(until)),
+            parked: None,
+            answered: false,
+        }
+    }
+
+    fn look(&self, cx: &Context<'_>) -> Look {
+        let (now, turn) = (self.edge.hub.now(), self.turn);
+        let is_over = Instant::now() >= self.until;
+        let bounds = self.edge.hub.bounds();
+        self.port.with(|inner| {
+            let was_current = inner.session.poll_is_current(turn);
+            if !is_over {
+                match inner.session.poll_due(turn, now, bounds) {
+                    PollDue::Now => {}
+                    PollDue::Idle => {
+                        inner.park_poll(turn, cx.waker(), true);
+                        return Look::Wait(None);
+                    }
+                    PollDue::At(at) => {
+                        // Further pushes wake nobody: the window's end takes them all.
+                        inner.park_poll(turn, cx.waker(), false);
+                        return Look::Wait(Some(at));
+                    }
+                }
+            }
+            let mut out = Vec::new();
+            let written = inner
+                .session
+                .poll_write(turn, &mut out, POLL_BYTES, now, bounds);
+            match written.close {
+                // Any other close stands in the answer as a bye.
+                Some(_) if !was_current && out.is_empty() => Look::Superseded,
+                _ if !was_current => Look::Replaced,
+                _ => Look::Answer(out),
+            }
+        })
+    }
+
+    fn finish(&mut self, look: Look) -> Result<Bytes, Refusal> {
+        self.answered = true;
+        let metrics = &self.edge.metrics.poll;
+        match look {
+            Look::Superseded => {
+                metrics.replaced.increment();
+                Err(Refusal::superseded())
+            }
+            // Whoever still waits for it asks again.
+            Look::Replaced | Look::Wait(_) => {
+                metrics.replaced.increment();
+                Ok(Bytes::new())
+            }
+            Look::Answer(body) => {
+                let told = if body.is_empty() {
+                    &metrics.empty
+                } else {
+                    &metrics.answered
+                };
+                told.increment();
+                metrics.sent_bytes.add(body.len() as u64);
+                Ok(body.into())
+            }
+        }
+    }
+}
+
+impl Future for HeldPoll {
+    type Output = Result<Bytes, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let alarm = match self.look(cx) {
+                Look::Wait(None) => self.until,
+                Look::Wait(Some(at)) => {
+                    let wait = at - self.edge.hub.now();
+                    self.until.min(Instant::now() + wait)
+                }
+                answer => return Poll::Ready(self.finish(answer)),
+            };
+            if self.parked.is_none() {
+                self.parked = Some(Parked::new(&self.edge.metrics));
+            }
+            if self.alarm.deadline() != alarm {
+                self.alarm.as_mut().reset(alarm);
+            }
+            // Once it has rung the session is looked at again.
+            ready!(self.alarm.as_mut().poll(cx));
+        }
+    }
+}
+
+impl Drop for HeldPoll {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        self.edge.metrics.poll.abandoned.increment();
+        let turn = self.turn;
+        self.port.with(|inner| inner.leave_poll(turn));
+    }
+}

@@ -1,0 +1,148 @@
+//! Serves GETs and POSTs at the node of their session, whoever took them from the client.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tengen_protocol::server::{PollRefused, Posted};
+use tengen_protocol::{CloseCode, Codec, SessionId, Uid};
+use tokio::time::{Instant, timeout_at};
+
+use super::held::HeldPoll;
+use super::refusal::Refusal;
+use super::request::Asks;
+use crate::edge::Edge;
+use crate::handlers::connected::Connected;
+use crate::hub::port::Port;
+
+/// Who asks for a session.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) session: SessionId,
+    pub(super) attempt: u64,
+    /// Whom the node that has the request takes the client for.
+    pub(super) uid: Option<Uid>,
+}
+
+impl Edge {
+    /// The session, if it is here and the caller's own. `Ok(None)`: it is not here.
+    pub(super) fn poll_home(&self, caller: &Caller) -> Result<Option<Arc<Port>>, Refusal> {
+        match self.hub.session(&caller.session) {
+            None => Ok(None),
+            Some(port) if port.uid == caller.uid => Ok(Some(port)),
+            // Nothing changes for whoever owns it.
+            Some(_) => Err(Refusal::gone()),
+        }
+    }
+
+    /// Answers a GET: at once when something waits, else within `hold`.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time: what waits stays in line for the client's next GET.
+    pub(super) async fn poll_session(
+        self: &Arc<Self>,
+        port: &Arc<Port>,
+        caller: &Caller,
+        asks: Asks,
+        hold: Duration,
+    ) -> Result<Bytes, Refusal> {
+        let now = self.hub.now();
+        // The GET before it is woken, and answered.
+        let turn = port.change(|session| session.poll(caller.attempt, asks.n, asks.received, now));
+        let turn = turn.map_err(|refused| self.refused(port, refused))?;
+        HeldPoll::new(self, port, turn, hold).await
+    }
+
+    /// Takes what a POST brings, starts its handlers and says how far it was counted; does not wait
+    /// for them. Only when there is no room at all for its first item does it wait for some, up to
+    /// `hold`.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing of it was taken then.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time; what was counted stays counted.
+    pub(super) async fn post_to_session(
+        self: &Arc<Self>,
+        port: &Arc<Port>,
+        caller: &Caller,
+        first: u64,
+        codec: Codec,
+        body: Bytes,
+        parts: impl FnOnce(&Connected) -> Connected,
+        hold: Duration,
+    ) -> Result<Bytes, Refusal> {
+        if port.codec != codec {
+            return Err(Refusal::codec("the session speaks the other codec"));
+        }
+        let Some(hello) = port.with(|inner| inner.poll_hello.clone()) else {
+            // It has a WebSocket by now.
+            return Err(Refusal::superseded());
+        };
+        let context = Arc::new(parts(&hello));
+        self.metrics.poll.posts.increment();
+        let until = Instant::now() + hold;
+        loop {
+            let posted = self.post_once(port, caller, first, &body, &context)?;
+            let no_room = posted.received < first && port.with(|inner| !inner.session.may_read());
+            if !no_room || timeout_at(until, room(port)).await.is_err() {
+                return Ok(posted.answer(codec));
+            }
+        }
+    }
+
+    fn post_once(
+        &self,
+        port: &Arc<Port>,
+        caller: &Caller,
+        first: u64,
+        body: &Bytes,
+        context: &Arc<Connected>,
+    ) -> Result<Posted, Refusal> {
+        let (now, bounds) = (self.hub.now(), self.hub.bounds());
+        let (posted, says) = port.with(|inner| {
+            let session = &mut inner.session;
+            let posted = session.post(caller.attempt, first, body, context, now, bounds);
+            (posted, session.wants_write(now, bounds))
+        });
+        let posted = posted.map_err(|refused| self.refused(port, refused))?;
+        if posted.work {
+            (self.start)(port);
+        }
+        if let Some((_, _, true)) = posted.left {
+            self.hub.forget(port);
+        }
+        if says || posted.left.is_some() || posted.close.is_some() {
+            port.wake();
+        }
+        Ok(posted)
+    }
+
+    fn refused(&self, port: &Port, refused: PollRefused) -> Refusal {
+        if refused == PollRefused::Lost {
+            self.hub
+                .end_now(port, CloseCode::SUPERSEDED, "cannot be resumed");
+        }
+        refused.into()
+    }
+}
+
+/// Waits until the session's handlers have made room, or something else about it has changed.
+async fn room(port: &Port) {
+    let mut asked = false;
+    std::future::poll_fn(|cx| {
+        if asked {
+            return Poll::Ready(());
+        }
+        asked = port.with(|inner| inner.wait_for_room(cx.waker()));
+        match asked {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    })
+    .await;
+}
