@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod connection;
 pub(crate) mod control;
 pub(crate) mod decoder;
+pub(crate) mod poll;
 #[cfg(test)]
 #[path = "../tests/it/raw.rs"]
 pub(crate) mod raw;
@@ -15,13 +16,15 @@ pub(crate) mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tengen_protocol::{Data, ServerHello, Uid};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::poll::Polls;
 use self::waiting::Waiting;
 use crate::arrival::Arrivals;
-use crate::hub::Hub;
 use crate::hub::port::Port;
+use crate::hub::{Attachment, Hub};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 
@@ -56,6 +59,8 @@ pub(crate) struct Edge {
     pub(crate) start: Start,
     /// Where hellos become sessions.
     pub(crate) arrivals: Arc<Arrivals>,
+    /// What long-poll needs beside.
+    pub(crate) polls: Polls,
     /// Every connection's task runs on it.
     pub(crate) tracker: TaskTracker,
     pub(crate) shutdown: CancellationToken,
@@ -64,6 +69,27 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
+    /// The answer to a hello that was taken.
+    pub(crate) fn hello_to(
+        &self,
+        attachment: &Attachment,
+        uid: Option<Uid>,
+        data: Data,
+    ) -> ServerHello {
+        let bounds = self.hub.bounds();
+        ServerHello {
+            session: attachment.port.id.clone(),
+            resumed: attachment.attached.resumed,
+            gap: attachment.attached.gap,
+            received: attachment.attached.received,
+            uid,
+            data,
+            ping_ms: bounds.ping_ms,
+            max_bytes: bounds.limits.max_bytes as u64,
+            node: self.hub.config().node.clone(),
+        }
+    }
+
     /// Has every connection without a session look at `shutdown`; those with one are ended by the hub.
     pub(crate) fn dismiss(&self) {
         self.waiting.wake_all();

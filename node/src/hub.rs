@@ -81,10 +81,21 @@ pub(crate) struct Attachment {
     pub port: Arc<Port>,
     pub link: Link,
     pub attached: Attached,
+    kept: bool,
+}
+
+impl Attachment {
+    /// Gives up the hold without detaching: the GETs and POSTs of a polled session hold it, no task.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
 }
 
 impl Drop for Attachment {
     fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
         let now = self.hub.now();
         let over = self
             .port
@@ -197,6 +208,7 @@ impl Hub {
             port: Arc::clone(port),
             link: attached.link,
             attached,
+            kept: false,
         }
     }
 
@@ -240,7 +252,7 @@ impl Hub {
     /// Ends a session: what is queued is still written, then its connection says bye and closes.
     pub(crate) fn end(&self, port: &Port, code: CloseCode, reason: &str) {
         port.change(|session| session.close(code, reason));
-        self.forget(port);
+        self.let_go(port);
     }
 
     /// Ends a session at once: what is queued is dropped, then its connection closes.
@@ -249,7 +261,7 @@ impl Hub {
             session.end();
             session.abort(code, reason);
         });
-        self.forget(port);
+        self.let_go(port);
     }
 
     /// Ends every session, each after what is queued for it. Returns how many there were.
@@ -262,6 +274,18 @@ impl Hub {
             self.end(port, code, reason);
         }
         ports.len()
+    }
+
+    /// Takes a session that is ending out of all maps, unless its client polls and has still to
+    /// fetch the end: then its GET does it, or the sweep when none comes.
+    fn let_go(&self, port: &Port) {
+        let fetched = port.with(|inner| {
+            let session = &inner.session;
+            session.transport() == Transport::Ws || session.link().is_none()
+        });
+        if fetched {
+            self.forget(port);
+        }
     }
 
     /// Takes a session that has ended out of all maps.

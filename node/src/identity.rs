@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use tengen_protocol::{Codec, Data, Uid};
 
@@ -57,6 +57,19 @@ pub(crate) struct Identified {
 }
 
 impl Identified {
+    /// Whom another node took the sender of a request for, with what its cookie says.
+    pub(crate) fn told(
+        uid: Option<Uid>,
+        cookies: &SessionCookies,
+        headers: &HeaderMap,
+    ) -> Identified {
+        Identified {
+            uid,
+            session: cookies.session(headers),
+            set_cookie: None,
+        }
+    }
+
     pub(crate) fn uid(&self) -> Option<&Uid> {
         self.uid.as_ref()
     }

@@ -32,6 +32,7 @@ mod identity;
 pub(crate) mod ingest;
 pub(crate) mod interest;
 pub(crate) mod kick;
+pub(crate) mod locate;
 pub(crate) mod metrics;
 pub(crate) mod moves;
 pub(crate) mod peers;

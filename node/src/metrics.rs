@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tengen_protocol::relay::BadRelay;
+
 /// A number that only rises; its name ends in `_total`.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -133,6 +135,16 @@ metrics! {
         Counter refused_413 = "refused_413_total": "POSTs refused because their body is too large.";
         Counter refused_429 = "refused_429_total": "POSTs refused because post_bytes were being taken already.";
         Counter refused_503 = "refused_503_total": "Poll requests refused because the node or the bus could not serve them then.";
+    }
+}
+
+impl PollMetrics {
+    /// Counts a relay message that was not read.
+    pub(crate) fn count_bad(&self, bad: &BadRelay) {
+        match bad {
+            BadRelay::Version(_) => self.unknown_version.increment(),
+            BadRelay::Kind(_) | BadRelay::Malformed(_) => self.malformed.increment(),
+        }
     }
 }
 

@@ -75,6 +75,11 @@ impl Peers {
         }
     }
 
+    /// The most that one message can carry, in bytes.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.bus.max_payload()
+    }
+
     /// Asks the door `what` of one node.
     ///
     /// # Errors

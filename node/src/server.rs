@@ -16,6 +16,8 @@ use crate::arrival::Arrivals;
 use crate::builder::{BuildError, NodeBuilder};
 use crate::config::Config;
 use crate::edge::accept::{self, AcceptLimits};
+use crate::edge::poll::Polls;
+use crate::edge::poll::relay::{self, Relay};
 use crate::edge::waiting::Waiting;
 use crate::edge::{self, Edge};
 use crate::handle::Handle;
@@ -142,6 +144,12 @@ impl Node {
             tasks.clone(),
             closing.clone(),
         );
+        let relay = Relay::new(
+            peers.clone(),
+            node.clone(),
+            config.session_ttl,
+            Arc::clone(&metrics),
+        );
         let edge = Arc::new(Edge {
             hub: Arc::clone(&hub),
             identity: identity.clone(),
@@ -152,12 +160,20 @@ impl Node {
             },
             start: Box::new(move |port| dispatcher.start(port)),
             arrivals: Arrivals::new(Arc::clone(&hub), Arc::clone(&interest), interest::HOLD),
+            polls: Polls::new(
+                config.poll_timeout,
+                limits.max_bytes,
+                config.post_bytes.0,
+                relay,
+            ),
             tracker: tasks.clone(),
             shutdown: closing.clone(),
             waiting,
         });
         // No hello has been taken yet, so no peer can have missed an answer.
-        peers.listen(Doors::default(), &background, &stop).await?;
+        let mut doors = Doors::default();
+        relay::open_doors(&mut doors, &edge);
+        peers.listen(doors, &background, &stop).await?;
         let shared = Arc::new(Shared {
             node,
             hub,
@@ -307,6 +323,8 @@ fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
     options.node_queue_bytes = config.node_queue_bytes.0;
     options.session_ttl = config.session_ttl;
     options.bounds.ping_ms = u64::try_from(config.ping.as_millis()).unwrap_or(u64::MAX);
+    options.bounds.batch_poll_ms =
+        u64::try_from(config.poll_window.as_millis()).unwrap_or(u64::MAX);
     options.bounds.default_timeout_ms =
         u64::try_from(config.request_timeout.as_millis()).unwrap_or(u64::MAX);
     options

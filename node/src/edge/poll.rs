@@ -7,8 +7,6 @@ mod home;
 mod refusal;
 pub(crate) mod relay;
 mod request;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tengen_protocol::Codec;
@@ -53,6 +51,17 @@ impl Polls {
             relay,
         }
     }
+
+    /// Those of a node without others.
+    #[cfg(test)]
+    pub(crate) fn alone(hub: &crate::hub::Hub, hold: Duration) -> Polls {
+        let (node, metrics) = (hub.config().node.clone(), hub.metrics());
+        let subjects = tengen_protocol::subject::Subjects::default();
+        let bus = tengen_bus::Bus::local();
+        let peers = crate::peers::Peers::new(bus, subjects, node.clone(), Arc::clone(metrics));
+        let relay = Relay::new(peers, node, hub.config().session_ttl, Arc::clone(metrics));
+        Polls::new(hold, hub.bounds().limits.max_bytes, 64 << 20, relay)
+    }
 }
 
 /// Whether a GET wants to poll. A plain one, which asks for the cause of a refusal, does not.
@@ -85,13 +94,13 @@ async fn asked(edge: &Edge, parts: Parts) -> Result<(Caller, Asks), Refusal> {
 async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response, Refusal> {
     let hold = edge.polls.hold;
     let (codec, body) = match edge.poll_home(caller)? {
-        Some(port) => (
-            port.codec,
-            edge.poll_session(&port, caller, asks, hold).await?,
-        ),
+        Some(port) => {
+            let body = edge.poll_session(&port, caller, asks, hold).await?;
+            (Some(port.codec), body)
+        }
         None => edge.polls.relay.poll(edge, caller, asks, hold).await?,
     };
-    Ok(answer(StatusCode::OK, codec, body))
+    Ok(answer(codec, body))
 }
 
 /// `POST /chsk`: a hello, or with `first` and the headers of a session the client's items.
@@ -134,7 +143,7 @@ async fn items(
                 .await?
         }
     };
-    Ok(answer(StatusCode::OK, codec, answered))
+    Ok(answer(Some(codec), answered))
 }
 
 /// Who the request is. Asked of every single one: a session is served to its own user alone.
@@ -163,9 +172,12 @@ fn said(edge: &Edge, answered: Result<Response, Refusal>) -> Response {
     })
 }
 
-fn answer(status: StatusCode, codec: Codec, body: Bytes) -> Response {
-    let mut headers = HeaderMap::new();
-    let kind = HeaderValue::from_static(codec.poll_content_type());
-    headers.insert(header::CONTENT_TYPE, kind);
-    (status, headers, Body::from(body)).into_response()
+/// A 200. Without a codec there is nothing in it.
+fn answer(codec: Option<Codec>, body: Bytes) -> Response {
+    let mut response = Body::from(body).into_response();
+    if let Some(codec) = codec {
+        let kind = HeaderValue::from_static(codec.poll_content_type());
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    response
 }

@@ -1,4 +1,4 @@
-//! The routes of the channel socket: the WebSocket handshake, the plain GET that explains a refusal, POST.
+//! The routes of the channel socket: the WebSocket handshake, the plain GET that explains a refusal, and the way to the polls.
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +21,8 @@ use hyper_util::rt::TokioIo;
 use tengen_protocol::{CloseCode, Codec, Data, Transport};
 use tokio::net::TcpStream;
 
-use super::Edge;
 use super::connection::{Connection, Guest};
+use super::{Edge, poll};
 use crate::handlers::connected::Connected;
 use crate::identity::Identified;
 use crate::identity::refused::Refused;
@@ -57,7 +57,7 @@ async fn open(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let answer = if is_upgrade_request(&request) {
         upgraded(&edge, request).await
     } else {
-        asked(&edge, request).await
+        return plain(&edge, request).await;
     };
     answer.unwrap_or_else(|refusal| {
         edge.metrics.edge.refused.increment();
@@ -65,46 +65,45 @@ async fn open(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     })
 }
 
-/// A plain GET: a browser cannot see why its upgrade failed, so it asks here.
-async fn asked(edge: &Edge, request: Request) -> Result<Response, Response> {
-    if request.headers().contains_key("tengen-session") {
-        return Err(no_poll());
+/// A GET without upgrade: a poll, or the question of a browser that cannot see why its upgrade
+/// failed.
+async fn plain(edge: &Arc<Edge>, request: Request) -> Response {
+    if poll::is_poll(&request) {
+        return poll::get(edge, request).await;
     }
     let (parts, _) = request.into_parts();
-    let (identified, _) = admit(edge, &parts).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    set_cookie(&identified, response.headers_mut());
-    Ok(response)
+    match Box::pin(admit(edge, &parts)).await {
+        Ok((identified, _)) => {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            set_cookie(&identified, response.headers_mut());
+            response
+        }
+        Err(refused) => {
+            edge.metrics.edge.refused.increment();
+            refused.into_response()
+        }
+    }
 }
 
-/// Long-poll takes the same routes. Until this node speaks it, it says so by number.
-async fn post(State(edge): State<Arc<Edge>>) -> Response {
-    edge.metrics.edge.refused.increment();
-    no_poll()
-}
-
-fn no_poll() -> Response {
-    let message = "this node does not speak long-poll; connect by WebSocket";
-    refuse(StatusCode::NOT_IMPLEMENTED, CloseCode::VERSION, message)
+async fn post(State(edge): State<Arc<Edge>>, request: Request) -> Response {
+    poll::post(&edge, request).await
 }
 
 /// Whether this request may have a connection, and what its hello will say. Every kind of request
 /// passes here before anything else happens; what else may refuse one (its origin) belongs here.
-async fn admit(edge: &Edge, parts: &Parts) -> Result<(Identified, Data), Response> {
+pub(super) async fn admit(edge: &Edge, parts: &Parts) -> Result<(Identified, Data), Refused> {
     if edge.shutdown.is_cancelled() {
-        return Err(Refused::unavailable("the node is shutting down").into_response());
+        return Err(Refused::unavailable("the node is shutting down"));
     }
-    let identified = edge
-        .identity
-        .identify(parts)
-        .await
-        .map_err(Refused::into_response)?;
-    let data = edge
-        .identity
-        .handshake(parts, &identified)
-        .await
-        .map_err(Refused::into_response)?;
+    let identified = edge.identity.identify(parts).await?;
+    let data = edge.identity.handshake(parts, &identified).await?;
     Ok((identified, data))
+}
+
+/// From where a request came. Under a server that does not tell, nobody is known to be there.
+pub(super) fn peer(parts: &Parts) -> SocketAddr {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(peer)| *peer)
 }
 
 async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Response> {
@@ -120,7 +119,8 @@ async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Respon
             message,
         ));
     };
-    let (identified, data) = admit(edge, &parts).await?;
+    let admitted = admit(edge, &parts).await;
+    let (identified, data) = admitted.map_err(Refused::into_response)?;
 
     let mut request = Request::from_parts(parts, Body::empty());
     let Ok((response, _)) = upgrade(&mut request) else {
@@ -139,9 +139,7 @@ async fn upgraded(edge: &Arc<Edge>, request: Request) -> Result<Response, Respon
     set_cookie(&identified, response.headers_mut());
 
     let (parts, _) = request.into_parts();
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    // Under a server that does not tell, nobody is known to be there.
-    let peer = peer.map_or((Ipv4Addr::UNSPECIFIED, 0).into(), |ConnectInfo(peer)| *peer);
+    let peer = peer(&parts);
     let uid = identified.uid().cloned();
     let connected = Connected::new(parts, peer, Transport::Ws, &identified, &data);
     let guest = Box::new(Guest {
@@ -237,7 +235,7 @@ impl Unfit {
     }
 }
 
-fn set_cookie(identified: &Identified, headers: &mut HeaderMap) {
+pub(super) fn set_cookie(identified: &Identified, headers: &mut HeaderMap) {
     if let Some(cookie) = identified.set_cookie() {
         headers.append(header::SET_COOKIE, cookie.clone());
     }

@@ -67,6 +67,25 @@ impl Connected {
         }
     }
 
+    /// Keeps a POST's own request, and of its session's `hello` what it said: params, handshake
+    /// data, and, if this request has none, the extensions. They cannot travel to another node, and
+    /// what the app's layers put there at the hello is still true of the client.
+    pub(crate) fn of_post(
+        parts: Parts,
+        peer: SocketAddr,
+        identified: &Identified,
+        hello: &Connected,
+    ) -> Connected {
+        let null = Data::null(Codec::Cbor);
+        let mut connected = Connected::new(parts, peer, Transport::Poll, identified, &null);
+        connected.params.clone_from(&hello.params);
+        connected.handshake.clone_from(&hello.handshake);
+        if connected.extensions.is_empty() {
+            connected.extensions.clone_from(&hello.extensions);
+        }
+        connected
+    }
+
     /// Adds the hello's `params`.
     #[must_use]
     pub(crate) fn with_params(mut self, params: Option<&Data>) -> Connected {

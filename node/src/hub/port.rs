@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU16;
 use std::task::Waker;
 
 use parking_lot::Mutex;
-use tengen_protocol::server::{self, Bounds, Link, Pushed};
+use tengen_protocol::server::{self, Bounds, Link, PollTurn, Pushed};
 use tengen_protocol::takeover::Identity;
 use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Uid};
 
@@ -37,12 +37,16 @@ pub(crate) struct Port {
 /// What the port's lock guards.
 pub(crate) struct Inner {
     pub session: Session,
+    /// What the hello said, while the session is polled: each POST's items are handled with it.
+    pub poll_hello: Option<Arc<Connected>>,
     /// The connection's task. Taken out to wake it; the task puts it back at its next poll, so
     /// an empty place means that it is about to look.
     waker: Option<Waker>,
     /// The connection has written everything and its socket takes more. While it does not,
     /// pushes just queue, and the next writable socket takes them together.
     hungry: bool,
+    /// A POST for which there was no room. Of several only the newest waits on.
+    room_waker: Option<Waker>,
 }
 
 impl Inner {
@@ -55,18 +59,44 @@ impl Inner {
         if self.session.link() != Some(link) {
             return false;
         }
+        self.set_waker(waker, hungry);
+        true
+    }
+
+    /// The same for a GET that waits; one that another has replaced is left to end by itself.
+    pub(crate) fn park_poll(&mut self, turn: PollTurn, waker: &Waker, hungry: bool) {
+        if self.session.poll_is_current(turn) {
+            self.set_waker(waker, hungry);
+        }
+    }
+
+    /// The client of this GET is gone: nothing wakes it any more, or keeps what it was.
+    pub(crate) fn leave_poll(&mut self, turn: PollTurn) {
+        if self.session.poll_is_current(turn) {
+            self.waker = None;
+            self.session.poll_dropped(turn);
+        }
+    }
+
+    /// Asks to be woken when there may be room for a POST. `None` = there is some now; else whom
+    /// to wake after the lock, because only the newest waits.
+    #[must_use]
+    pub(crate) fn wait_for_room(&mut self, waker: &Waker) -> Option<Option<Waker>> {
+        (!self.session.may_read()).then(|| self.room_waker.replace(waker.clone()))
+    }
+
+    fn set_waker(&mut self, waker: &Waker, hungry: bool) {
         self.hungry = hungry;
         match &mut self.waker {
             Some(old) => old.clone_from(waker),
             empty => *empty = Some(waker.clone()),
         }
-        true
     }
 
-    /// Takes the waker out, to be called after the lock is released.
+    /// Takes the wakers out, to be called after the lock is released.
     #[must_use]
-    fn unpark(&mut self) -> Option<Waker> {
-        self.waker.take()
+    fn unpark(&mut self) -> [Option<Waker>; 2] {
+        [self.waker.take(), self.room_waker.take()]
     }
 
     #[must_use]
@@ -92,8 +122,10 @@ impl Port {
             budget: Arc::clone(budget),
             inner: Mutex::new(Inner {
                 session,
+                poll_hello: None,
                 waker: None,
                 hungry: false,
+                room_waker: None,
             }),
         }
     }
@@ -113,18 +145,14 @@ impl Port {
 
     /// The same for someone who is not the connection: wakes it afterwards.
     pub(crate) fn change<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
-        let (result, waker) = self.with(|inner| (f(&mut inner.session), inner.unpark()));
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let (result, wakers) = self.with(|inner| (f(&mut inner.session), inner.unpark()));
+        wakers.into_iter().flatten().for_each(Waker::wake);
         result
     }
 
     pub(crate) fn wake(&self) {
-        let waker = self.inner.lock().unpark();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let wakers = self.inner.lock().unpark();
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Puts one pushed frame in line. Wakes nobody: `touched` collects whom to wake, and is
@@ -164,13 +192,13 @@ impl Port {
         touched.account(inner.session.queue_bytes() as i64 - before as i64);
         let slow = pushed == Pushed::Slow;
         // A slow consumer's socket is blocked; its connection has to close all the same.
-        let waker = if slow {
+        let wakers = if slow {
             inner.unpark()
         } else {
-            inner.unpark_hungry()
+            [inner.unpark_hungry(), None]
         };
         drop(inner);
-        if let Some(waker) = waker {
+        for waker in wakers.into_iter().flatten() {
             touched.wake_later(waker);
         }
         if slow {

@@ -17,7 +17,7 @@ impl Hub {
             .add(std::mem::take(&mut touched.frames));
         for port in touched.ended.drain(..) {
             self.metrics.hub.slow.increment();
-            self.forget(&port);
+            self.let_go(&port);
         }
         for waker in touched.wakers.drain(..) {
             waker.wake();

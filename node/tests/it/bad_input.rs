@@ -38,8 +38,16 @@ async fn handshake(address: SocketAddr, headers: &str) -> (String, Raw<TcpStream
 }
 
 async fn open(cluster: &Cluster) -> Raw<TcpStream> {
-    let offer = "Sec-WebSocket-Protocol: tengen.v1.json\r\n";
-    let (head, raw) = handshake(cluster.node(0).address, offer).await;
+    open_as(cluster, "").await
+}
+
+/// A WebSocket of this user (nobody, if empty), for JSON, before its hello.
+pub(crate) async fn open_as(cluster: &Cluster, uid: &str) -> Raw<TcpStream> {
+    let mut offer = "Sec-WebSocket-Protocol: tengen.v1.json\r\n".to_owned();
+    if !uid.is_empty() {
+        offer.push_str(&format!("x-uid: {uid}\r\n"));
+    }
+    let (head, raw) = handshake(cluster.node(0).address, &offer).await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     raw
 }

@@ -132,6 +132,11 @@ impl Running {
         }
     }
 
+    /// The same for those who poll.
+    pub(crate) fn http_url(&self) -> String {
+        self.url().replacen("ws:", "http:", 1)
+    }
+
     /// A client of this node, of the way's transport and codec.
     pub(crate) fn client(&self) -> tengen_client::Builder {
         self.way.client(&self.url())
@@ -205,8 +210,29 @@ impl Cluster {
         self.ready(number).await;
     }
 
+    /// How many nodes there are.
+    pub(crate) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn node(&self, number: usize) -> &Running {
         &self.nodes[number]
+    }
+
+    /// Ends the NATS server of this test.
+    pub(crate) fn stop_nats(&mut self) {
+        match &mut self.net {
+            Net::Nats(server) => server.stop(),
+            Net::Local(_) => panic!("this test runs on NATS only"),
+        }
+    }
+
+    /// Starts it again, where it was.
+    pub(crate) async fn start_nats(&mut self) {
+        match &mut self.net {
+            Net::Nats(server) => server.start_again().await,
+            Net::Local(_) => panic!("this test runs on NATS only"),
+        }
     }
 
     /// Takes a node out, to be stopped or dropped by the test.

@@ -11,6 +11,8 @@ mod kicks;
 mod mounting;
 mod order;
 mod outages;
+mod poll;
+mod poller;
 mod pushes;
 mod raw;
 mod requests;

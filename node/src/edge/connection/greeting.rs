@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tengen_protocol::{
-    ClientFrame, ClientHello, CloseCode, Data, Millis, OutFrame, Refusal, ServerFrame, ServerHello,
-    Transport, Uid,
+    ClientFrame, ClientHello, CloseCode, Data, Millis, OutFrame, Refusal, ServerFrame, Transport,
+    Uid,
 };
 
 use super::closing::Closing;
@@ -128,30 +128,17 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
             return;
         };
         let guest = *greeting.guest;
-        let answer = self.answer_to(&attachment, &guest);
-        attachment
-            .port
-            .with(|inner| inner.session.hello(attachment.link, &answer));
+        let (uid, data) = (guest.uid.clone(), guest.data.clone());
+        let answer = self.edge.hello_to(&attachment, uid, data);
+        attachment.port.with(|inner| {
+            inner.poll_hello = None;
+            inner.session.hello(attachment.link, &answer)
+        });
         let context = Arc::new(guest.connected.with_params(params));
         self.phase = Phase::Open(Open {
             attachment,
             context,
         });
-    }
-
-    fn answer_to(&self, attachment: &Attachment, guest: &Guest) -> ServerHello {
-        let hub = &self.edge.hub;
-        ServerHello {
-            session: attachment.port.id.clone(),
-            resumed: attachment.attached.resumed,
-            gap: attachment.attached.gap,
-            received: attachment.attached.received,
-            uid: guest.uid.clone(),
-            data: guest.data.clone(),
-            ping_ms: hub.bounds().ping_ms,
-            max_bytes: hub.bounds().limits.max_bytes as u64,
-            node: hub.config().node.clone(),
-        }
     }
 
     /// Says the number of the fault, then goodbye.

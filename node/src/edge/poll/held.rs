@@ -48,8 +48,11 @@ impl Drop for Parked {
 
 /// What a look at the session found.
 enum Look {
-    Answer(Vec<u8>),
+    /// The body; true = with it the session has ended.
+    Answer(Vec<u8>, bool),
+    /// A later GET of the same connection is the one to answer.
     Replaced,
+    /// The session has another connection.
     Superseded,
     Wait(Option<Millis>),
 }
@@ -93,15 +96,19 @@ impl HeldPoll {
                     }
                 }
             }
-            let mut out = Vec::new();
-            let written = inner
-                .session
-                .poll_write(turn, &mut out, POLL_BYTES, now, bounds);
-            match written.close {
-                // Any other close stands in the answer as a bye.
-                Some(_) if !was_current && out.is_empty() => Look::Superseded,
-                _ if !was_current => Look::Replaced,
-                _ => Look::Answer(out),
+            let (session, mut out) = (&mut inner.session, Vec::new());
+            let written = session.poll_write(turn, &mut out, POLL_BYTES, now, bounds);
+            match (was_current, written.close) {
+                (true, None) => Look::Answer(out, false),
+                (true, Some(_)) => {
+                    // The bye is in the answer; nobody speaks for the session after it.
+                    if let Some(link) = session.link() {
+                        session.detach(link, now);
+                    }
+                    Look::Answer(out, session.is_over())
+                }
+                (false, Some(_)) => Look::Superseded,
+                (false, None) => Look::Replaced,
             }
         })
     }
@@ -119,7 +126,10 @@ impl HeldPoll {
                 metrics.replaced.increment();
                 Ok(Bytes::new())
             }
-            Look::Answer(body) => {
+            Look::Answer(body, over) => {
+                if over {
+                    self.edge.hub.forget(&self.port);
+                }
                 let told = if body.is_empty() {
                     &metrics.empty
                 } else {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use tengen_protocol::{ClientFrame, ClientHello, Codec, Transport};
@@ -39,7 +38,10 @@ pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<
         HelloRefused::Full => Refusal::unavailable("the node is full"),
         HelloRefused::NotOpen => Refusal::unavailable("the node is not open yet"),
     })?;
-    let hello = edge.hello_to(&attachment, uid, data.clone());
+    let mut hello = edge.hello_to(&attachment, uid, data.clone());
+    // The client gives up 10 s after this; a GET may be held for longer than pings are apart.
+    let held_ms = u64::try_from(edge.polls.hold.as_millis()).unwrap_or(u64::MAX);
+    hello.ping_ms = hello.ping_ms.max(held_ms.saturating_sub(5_000));
     let connected = Connected::new(
         parts.clone(),
         peer(&parts),
@@ -64,7 +66,7 @@ pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<
     // From here on no task holds the session: its GETs and POSTs keep it, and their absence ends it.
     attachment.keep();
     edge.metrics.poll.hellos.increment();
-    let mut response = answer(StatusCode::OK, codec, out.into());
+    let mut response = answer(Some(codec), out.into());
     set_cookie(&identified, response.headers_mut());
     Ok(response)
 }

@@ -138,11 +138,14 @@ async fn room(port: &Port) {
         if asked {
             return Poll::Ready(());
         }
-        asked = port.with(|inner| inner.wait_for_room(cx.waker()));
-        match asked {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+        let Some(older) = port.with(|inner| inner.wait_for_room(cx.waker())) else {
+            return Poll::Ready(());
+        };
+        asked = true;
+        if let Some(older) = older {
+            older.wake();
         }
+        Poll::Pending
     })
     .await;
 }

@@ -83,7 +83,7 @@ impl Relay {
         caller: &Caller,
         asks: Asks,
         hold: Duration,
-    ) -> Result<(Codec, Bytes), Refusal> {
+    ) -> Result<(Option<Codec>, Bytes), Refusal> {
         let _parked = Parked::new(&self.metrics);
         let until = Instant::now() + hold;
         loop {
@@ -102,12 +102,12 @@ impl Relay {
             self.metrics.poll.relayed_polls.increment();
             let asked = self.ask(edge, caller, "poll", message.encode(), leg + LATE);
             let Some(asked) = edge.shutdown.run_until_cancelled(asked).await else {
-                // Elsewhere nothing has happened: let the client ask another node.
-                return Err(Refusal::unavailable("the node is shutting down"));
+                // At its home nothing has happened to the session: the client asks another node.
+                return Ok((None, Bytes::new()));
             };
             let (codec, body) = asked?;
             if !body.is_empty() || Instant::now() >= until {
-                return Ok((codec, body));
+                return Ok((Some(codec), body));
             }
         }
     }
@@ -208,7 +208,9 @@ impl Relay {
     /// Which node has the session, if any says so within 1 s.
     async fn who(&self, caller: &Caller) -> Result<Option<NodeId>, Refusal> {
         let Ok(_one) = self.asking.try_acquire() else {
-            return Err(Refusal::unavailable("too many sessions are being looked for"));
+            return Err(Refusal::unavailable(
+                "too many sessions are being looked for",
+            ));
         };
         self.metrics.poll.asked_all.increment();
         let message = ToHome::Who(caller.session.clone()).encode();
@@ -336,8 +338,7 @@ async fn serve_post(edge: &Arc<Edge>, post: RelayedPost) -> Bytes {
         Err(refusal) => return refused(refusal),
     };
     let identified = Identified::told(caller.uid.clone(), edge.identity.cookies(), &parts.headers);
-    let connected =
-        |hello: &Connected| Connected::of_post(parts, post.peer, &identified, hello);
+    let connected = |hello: &Connected| Connected::of_post(parts, post.peer, &identified, hello);
     let (first, codec) = (post.first, post.codec);
     // The asker waits a leg for it, so that it always hears.
     let hold = edge.polls.hold.min(LEG);

@@ -210,9 +210,9 @@ async fn other_requests_are_refused_clearly() {
         address,
         "POST /chsk",
         &host,
-        501,
+        400,
         "4507",
-        "connect by WebSocket",
+        "application/x-ndjson",
     )
     .await;
     let poll = [
@@ -224,9 +224,9 @@ async fn other_requests_are_refused_clearly() {
         address,
         "GET /chsk?received=0&n=1",
         &poll,
-        501,
-        "4507",
-        "WebSocket",
+        400,
+        "4500",
+        "no session id",
     )
     .await;
     let answer = ask(address, "DELETE /chsk", &[("Host", "x")], b"").await;

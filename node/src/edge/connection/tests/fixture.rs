@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::arrival::Arrivals;
 use crate::edge::connection::{Connection, Guest};
+use crate::edge::poll::Polls;
 use crate::edge::{Edge, Settings};
 use crate::handlers::connected::Connected;
 use crate::hub::port::Port;
@@ -63,6 +64,7 @@ impl Fixture {
         let cookies = SessionCookies::new(CookieSettings::default(), CookieKey::random());
         let edge = Arc::new(Edge {
             hub: hub.clone(),
+            polls: Polls::alone(&hub, Duration::from_secs(20)),
             start: Box::new(move |port| {
                 if !hang.load(Ordering::Relaxed) {
                     handle(&starter, port, &log);

@@ -22,7 +22,10 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 #[test]
 fn session_and_attempt_are_read_together_or_not_at_all() {
     let session = SessionId::new(&NodeId::parse("n1").unwrap(), [0; 16]);
-    let named = Named::read(&headers(&[(SESSION, ID), (ATTEMPT, "18446744073709551615")]));
+    let named = Named::read(&headers(&[
+        (SESSION, ID),
+        (ATTEMPT, "18446744073709551615"),
+    ]));
     let attempt = u64::MAX;
     assert_eq!(named, Ok(Some(Named { session, attempt })));
     assert_eq!(Named::read(&headers(&[])), Ok(None));

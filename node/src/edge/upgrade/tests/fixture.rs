@@ -19,6 +19,7 @@ use tower_http::trace::TraceLayer;
 use super::super::routes;
 use crate::arrival::Arrivals;
 use crate::edge::accept::{self, AcceptLimits};
+use crate::edge::poll::Polls;
 use crate::edge::raw::Raw;
 use crate::edge::{Edge, Settings};
 use crate::hub::{Hub, HubConfig};
@@ -39,6 +40,7 @@ pub(super) fn edge_with(identity: impl FnOnce(Identity) -> Identity) -> Arc<Edge
     assert!(interest.confirm(0));
     Arc::new(Edge {
         arrivals: Arrivals::new(hub.clone(), interest, HOLD),
+        polls: Polls::alone(&hub, Duration::from_secs(20)),
         hub,
         start: Box::new(|_| ()),
         identity: identity(Identity::new(cookies, NewVisitors::Anonymous)),
