@@ -8,41 +8,64 @@ const PATIENCE = 30000;
 /** One request and its answer. `abort()` ends it unanswered; nothing of it stays behind. */
 class Exchange {
   #controller = new AbortController();
+  #progress;
 
   /** Resolves with `{ status, headers, body }`, the body as bytes; rejects with an error that says why not. */
   answer;
 
-  constructor(fetch, url, init, timeout) {
+  /** `timeout` milliseconds are the most between two signs of life, each of which calls `progress`. */
+  constructor(fetch, url, init, timeout, progress) {
+    this.#progress = progress;
     this.answer = this.#run(fetch ?? globalThis.fetch, url, init, timeout);
   }
 
   async #run(fetch, url, init, timeout) {
     // No AbortSignal.timeout: that one cannot be taken back, and would outlive a thousand short requests.
-    const timer = setTimeout(() => this.#controller.abort(new TengenError("timeout", true, undefined, "no answer in time")), timeout);
+    const late = () => this.#controller.abort(new TengenError("timeout", true, undefined, "no answer in time"));
+    let timer = setTimeout(late, timeout);
     try {
       const answer = await fetch(url, { cache: "no-store", ...init, signal: this.#controller.signal });
-      // A 204 may come without a body to read.
-      const body = answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer();
-      return { status: answer.status, headers: answer.headers, body: new Uint8Array(body) };
+      const parts = [];
+      const reader = answer.body?.getReader();
+      for (let read; reader && !(read = await reader.read()).done; ) {
+        parts.push(read.value);
+        if (this.#progress) {
+          clearTimeout(timer);
+          timer = setTimeout(late, timeout);
+          this.#progress();
+        }
+      }
+      return { status: answer.status, headers: answer.headers, body: joined(parts) };
     } finally {
       clearTimeout(timer);
     }
   }
 
   abort() {
+    this.#progress = undefined;
     this.#controller.abort(new TengenError("closed", true, undefined, "given up"));
   }
+}
+
+function joined(parts) {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /**
  * Begins an exchange of the channel socket. Its answer resolves with
  * `[status, our error code or "", seconds to wait or "", body]`.
  */
-export function exchange(fetch, url, method, headers, body, timeout, keepalive) {
+export function exchange(fetch, url, method, headers, body, timeout, keepalive, progress) {
   // As a WebSocket does, which carries the cookies of its address wherever the page is from.
   const init = { method, headers, credentials: "include", keepalive };
   if (body !== undefined) init.body = body;
-  const begun = new Exchange(fetch, url, init, timeout);
+  const begun = new Exchange(fetch, url, init, timeout, progress);
   return {
     answer: begun.answer.then(({ status, headers, body }) => [
       status,

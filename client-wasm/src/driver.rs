@@ -1,33 +1,38 @@
 //! Carries out what the conversation decides: opens, writes, waits, calls handlers, settles promises.
 
+mod handing;
+
+pub(crate) use handing::Lease;
+
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use js_sys::Function;
-use tengen_protocol::client::{
-    Action, Event, Pattern, RouteId, Routed, Router, Session, Token, TransportClose,
-};
+use tengen_protocol::Transport;
+use tengen_protocol::client::{self, Action, Router, Session, Token, TransportClose};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 
-use crate::calls::{Handler, Waiting, Wanted, call, object, settle, state_to_js};
+use crate::calls::{Handler, Waiting, Wanted, settle, state_to_js};
 use crate::failure;
 use crate::options::Options;
+use crate::polling::Polling;
+use crate::refusal;
 use crate::timer::{Timeout, now};
 use crate::transport::{Connection, Heard};
-use crate::values::{self, Events};
-use crate::wakeups::Wakeups;
+use crate::values::Events;
+use crate::wakeups::{Wakeup, Wakeups};
 use crate::websocket::Line;
-
-/// Events kept for a `for await` loop that is slower than they come.
-const STREAM_EVENTS: u32 = 1024;
 
 /// One socket of the page. Everything it holds on to outside is let go by [`Driver::end`].
 pub(crate) struct Driver {
     /// How the transport's callbacks and the timer find their way back.
     this: Weak<Driver>,
     options: Rc<Options>,
+    /// As the session has them: a poll goes by some of them too.
+    settings: client::Options,
     session: RefCell<Session>,
     router: RefCell<Router<Handler>>,
     watchers: RefCell<Vec<(u64, Function)>>,
@@ -42,23 +47,21 @@ pub(crate) struct Driver {
     face: RefCell<JsValue>,
     numbers: Cell<u64>,
     running: Cell<bool>,
+    /// The page is gone, perhaps only for a while: it was connected when it went.
+    away: Cell<bool>,
     /// The page closed it: no handler is called any more.
     over: Cell<bool>,
 }
 
-/// Undoes what began with it, once.
-pub(crate) enum Lease {
-    Route(RouteId, Rc<Cell<bool>>),
-    Watcher(u64),
-    Stream(u64),
-}
-
 impl Driver {
     /// A conversation that has not begun.
-    pub(crate) fn new(options: Options, session: Session) -> Rc<Self> {
+    pub(crate) fn new(options: Options, seed: u64) -> Rc<Self> {
+        let settings = options.settings();
+        let session = Session::new(settings.clone(), seed);
         let driver = Rc::new_cyclic(|this: &Weak<Self>| Self {
             this: Weak::clone(this),
             options: Rc::new(options),
+            settings,
             session: RefCell::new(session),
             router: RefCell::new(Router::new()),
             watchers: RefCell::default(),
@@ -71,6 +74,7 @@ impl Driver {
             face: RefCell::new(JsValue::UNDEFINED),
             numbers: Cell::new(0),
             running: Cell::new(false),
+            away: Cell::new(false),
             over: Cell::new(false),
         });
         let this = Rc::downgrade(&driver);
@@ -80,9 +84,9 @@ impl Driver {
             }
         }));
         let this = Rc::downgrade(&driver);
-        *driver.wakeups.borrow_mut() = Some(Wakeups::listen(move || {
+        *driver.wakeups.borrow_mut() = Some(Wakeups::listen(move |wakeup| {
             if let Some(driver) = this.upgrade() {
-                driver.act(|session| session.probe(now()));
+                driver.wake(wakeup);
             }
         }));
         driver
@@ -132,65 +136,6 @@ impl Driver {
         state_to_js(self.session.borrow().state())
     }
 
-    /// Attaches a handler and gives it what came before it.
-    pub(crate) fn on(&self, pattern: Pattern, handler: Function) -> Lease {
-        let ended = Rc::new(Cell::new(false));
-        let handler = Handler {
-            function: handler,
-            ended: Rc::clone(&ended),
-        };
-        let (route, early) = self.router.borrow_mut().on(pattern, handler, now());
-        for event in early {
-            // The streams had it when it came.
-            self.hand_out(&event, &self.event_to_js(&event));
-        }
-        Lease::Route(route, ended)
-    }
-
-    /// Tells `watcher` the state now and at every change.
-    pub(crate) fn watch(&self, watcher: &Function) -> Lease {
-        let number = self.number();
-        self.watchers.borrow_mut().push((number, watcher.clone()));
-        call(watcher, &self.state());
-        Lease::Watcher(number)
-    }
-
-    /// A stream of everything that arrives, beside the handlers.
-    pub(crate) fn stream(&self) -> Events {
-        let number = self.number();
-        let this = Weak::clone(&self.this);
-        let end = Closure::once_into_js(move || {
-            if let Some(driver) = this.upgrade() {
-                driver.release(&Lease::Stream(number));
-            }
-        });
-        let stream = Events::new(STREAM_EVENTS, end.unchecked_ref());
-        if self.over.get() {
-            stream.finish();
-            return stream;
-        }
-        self.streams.borrow_mut().push((number, stream.clone()));
-        stream
-    }
-
-    /// Ends a handler, a watcher or a stream at once.
-    pub(crate) fn release(&self, lease: &Lease) {
-        match lease {
-            Lease::Route(route, ended) => {
-                ended.set(true);
-                self.router.borrow_mut().off(*route);
-            }
-            Lease::Watcher(number) => self
-                .watchers
-                .borrow_mut()
-                .retain(|(other, _)| other != number),
-            Lease::Stream(number) => self
-                .streams
-                .borrow_mut()
-                .retain(|(other, _)| other != number),
-        }
-    }
-
     /// Ends everything: no timer, listener, socket, handler or unsettled promise stays behind.
     pub(crate) fn end(&self) {
         self.over.set(true);
@@ -222,6 +167,10 @@ impl Driver {
         }
         self.drain();
         self.running.set(false);
+        let connections = self.connections.borrow().clone();
+        for connection in connections.values() {
+            connection.flush();
+        }
         self.wait();
     }
 
@@ -235,17 +184,21 @@ impl Driver {
 
     fn carry_out(&self, action: Action) {
         match action {
-            Action::Open { connection, .. } => {
-                let line = Line::open(&self.options, connection, self.this.clone());
-                self.connections
-                    .borrow_mut()
-                    .insert(connection, Rc::new(line));
+            Action::Open {
+                connection,
+                transport,
+                ..
+            } => {
+                let opening = self.open(connection, transport);
+                self.connections.borrow_mut().insert(connection, opening);
             }
             Action::Write {
-                connection, frame, ..
+                connection,
+                frame,
+                position,
             } => {
                 if let Some(connection) = self.connection(connection) {
-                    connection.write(&frame);
+                    connection.write(&frame, position);
                 }
             }
             Action::Close {
@@ -258,12 +211,7 @@ impl Driver {
                     closing.close(code, &reason);
                 }
             }
-            // The connection finds out by itself, and tells it with its end.
-            Action::Ask { connection } => {
-                let nothing = Err("the upgrade failed".to_owned());
-                let mut session = self.session.borrow_mut();
-                session.asked(connection, nothing, now());
-            }
+            Action::Ask { connection } => self.ask(connection),
             Action::Abort { connection } => {
                 self.connections.borrow_mut().remove(&connection);
             }
@@ -279,69 +227,50 @@ impl Driver {
                     settle(&waiting, &outcome);
                 }
             }
-            Action::State { new, .. } => {
-                let watchers = self.watchers.borrow().clone();
-                let state = state_to_js(&new);
-                for (number, watcher) in watchers {
-                    let goes_on = self
-                        .watchers
-                        .borrow()
-                        .iter()
-                        .any(|(kept, _)| *kept == number);
-                    if goes_on {
-                        call(&watcher, &state);
-                    }
-                }
+            Action::State { new, .. } => self.tell_watchers(&new),
+        }
+    }
+
+    fn open(&self, number: u64, transport: Transport) -> Rc<dyn Connection> {
+        let listener = Weak::clone(&self.this);
+        match transport {
+            Transport::Ws => Rc::new(Line::open(&self.options, number, listener)),
+            Transport::Poll => Rc::new(Polling::open(
+                &self.options,
+                &self.settings,
+                number,
+                listener,
+            )),
+        }
+    }
+
+    fn ask(&self, connection: u64) {
+        let (options, this) = (Rc::clone(&self.options), Weak::clone(&self.this));
+        spawn_local(async move {
+            let answer = refusal::ask(&options).await;
+            if let Some(driver) = this.upgrade() {
+                driver.act(|session| session.asked(connection, answer, now()));
             }
+        });
+    }
+
+    /// The page may have slept, or goes, or is back.
+    fn wake(&self, wakeup: Wakeup) {
+        match wakeup {
+            Wakeup::Gone => {
+                let was_wanted = !self.session.borrow().is_idle();
+                self.away.set(self.away.get() || was_wanted);
+                self.act(|session| session.unload(now()));
+            }
+            // From the browser's memory, as it was: what was connected connects again.
+            Wakeup::Back if self.away.take() => self.act(|session| session.connect(now())),
+            Wakeup::Back | Wakeup::Doubt => self.act(|session| session.probe(now())),
         }
     }
 
     /// Taken out of the table first: an injected WebSocket may call back at once.
     fn connection(&self, number: u64) -> Option<Rc<dyn Connection>> {
         self.connections.borrow().get(&number).map(Rc::clone)
-    }
-
-    fn route(&self, event: &Event) {
-        let shown = self.event_to_js(event);
-        for (_, stream) in self.streams.borrow().clone() {
-            stream.push(&shown);
-        }
-        self.hand_out(event, &shown);
-    }
-
-    fn hand_out(&self, event: &Event, shown: &JsValue) {
-        if self.over.get() {
-            return;
-        }
-        let routed = self.router.borrow_mut().route(event, now());
-        match routed {
-            Routed::To(handlers) => {
-                for handler in handlers {
-                    if !handler.ended.get() && !self.over.get() {
-                        call(&handler.function, shown);
-                    }
-                }
-            }
-            Routed::Unhandled { first: true } => {
-                web_sys::console::warn_1(&format!("tengen: nobody handles {}", event.id).into());
-            }
-            Routed::Unhandled { first: false } | Routed::Kept => {}
-        }
-    }
-
-    /// `{id, data, source, socket, state}`.
-    fn event_to_js(&self, event: &Event) -> JsValue {
-        let data = event
-            .data
-            .value()
-            .map_or(JsValue::NULL, |value| values::to_js(&value));
-        object(&[
-            ("id", event.id.as_str().into()),
-            ("data", data),
-            ("source", event.source.name().into()),
-            ("socket", self.face.borrow().clone()),
-            ("state", self.state()),
-        ])
     }
 
     /// Sets the timer for when the session next has something to do.
@@ -355,11 +284,6 @@ impl Driver {
                 Some(Timeout::start(tick.as_ref().unchecked_ref(), milliseconds));
         }
     }
-
-    fn number(&self) -> u64 {
-        self.numbers.set(self.numbers.get() + 1);
-        self.numbers.get()
-    }
 }
 
 impl Heard for Driver {
@@ -371,9 +295,17 @@ impl Heard for Driver {
         self.act(|session| session.frame(connection, frame, now()));
     }
 
+    fn alive(&self, connection: u64) {
+        self.act(|session| session.heard(connection, now()));
+    }
+
     fn closed(&self, connection: u64, how: &TransportClose) {
         let over = self.connections.borrow_mut().remove(&connection);
         self.act(|session| session.closed(connection, how, now()));
         drop(over);
+    }
+
+    fn received(&self) -> u64 {
+        self.session.borrow().received()
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use tengen_protocol::ErrorCode;
+use tengen_protocol::client::poll::HttpAnswer;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -19,6 +20,7 @@ extern "C" {
         body: &JsValue,
         timeout: f64,
         keepalive: bool,
+        progress: &JsValue,
     ) -> Begun;
     #[wasm_bindgen(method, getter)]
     fn answer(this: &Begun) -> Promise;
@@ -39,7 +41,10 @@ extern "C" {
 }
 
 /// One exchange with the server; given up when dropped before its answer is there.
-pub(crate) struct Exchange(Begun);
+pub(crate) struct Exchange {
+    begun: Begun,
+    _progress: Option<Closure<dyn FnMut()>>,
+}
 
 /// What to ask for.
 pub(crate) struct Ask<'a> {
@@ -48,23 +53,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) headers: &'a [(&'static str, String)],
     /// With one it is a POST, without a GET.
     pub(crate) body: Option<&'a [u8]>,
+    /// Without a single byte; where nobody hears of progress, for the whole of it.
     pub(crate) timeout_ms: u64,
     /// Goes on when the page has gone.
     pub(crate) outlives_page: bool,
 }
 
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// Whose refusal it is: a proxy's carries no code of ours.
-    pub(crate) code: Option<ErrorCode>,
-    pub(crate) retry_after_ms: Option<u64>,
-    pub(crate) body: Bytes,
-}
-
 impl Exchange {
-    /// Begins to ask the socket's own address. `proofs` are headers that [`proofs`] gave.
-    pub(crate) fn begin(options: &Options, proofs: &JsValue, ask: &Ask<'_>) -> Self {
+    /// Begins to ask the socket's own address. `proofs` are headers that [`proofs`] gave;
+    /// `progress` hears of each part of the answer.
+    pub(crate) fn begin(
+        options: &Options,
+        proofs: &JsValue,
+        ask: &Ask<'_>,
+        progress: Option<Closure<dyn FnMut()>>,
+    ) -> Self {
         let headers = Object::assign(&Object::new(), proofs.unchecked_ref());
         for (name, value) in ask.headers {
             // Cannot fail on a plain object.
@@ -80,7 +83,7 @@ impl Exchange {
         let body = ask
             .body
             .map_or(JsValue::UNDEFINED, |body| Uint8Array::from(body).into());
-        Self(exchange(
+        let begun = exchange(
             &options.fetch_or_none(),
             &url,
             method,
@@ -88,15 +91,24 @@ impl Exchange {
             &body,
             ask.timeout_ms as f64,
             ask.outlives_page,
-        ))
+            progress
+                .as_ref()
+                .map_or(&JsValue::UNDEFINED, |progress| progress.as_ref()),
+        );
+        Self {
+            begun,
+            _progress: progress,
+        }
     }
 
     /// Waits for the whole answer.
     ///
     /// # Errors
     /// A sentence: the network's, or that it took too long.
-    pub(crate) fn answer(&self) -> impl Future<Output = Result<Answer, String>> + 'static {
-        let answer = JsFuture::from(self.0.answer());
+    pub(crate) fn answer(
+        &self,
+    ) -> impl Future<Output = Result<HttpAnswer, String>> + 'static + use<> {
+        let answer = JsFuture::from(self.begun.answer());
         async move {
             let parts: Array = answer
                 .await
@@ -105,9 +117,9 @@ impl Exchange {
             let text = |index| parts.get(index).as_string().unwrap_or_default();
             // In whole seconds; the form with a date is a proxy's, and means nothing exact.
             let seconds: Option<u64> = text(2).trim().parse().ok();
-            Ok(Answer {
+            Ok(HttpAnswer {
                 status: parts.get(0).as_f64().unwrap_or_default() as u16,
-                code: text(1).parse().ok().map(ErrorCode),
+                tengen_error: text(1).parse().ok().map(ErrorCode),
                 retry_after_ms: seconds.map(|seconds| seconds.saturating_mul(1000)),
                 body: Bytes::from(Uint8Array::new(&parts.get(3)).to_vec()),
             })
@@ -117,7 +129,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.abort();
+        self.begun.abort();
     }
 }
 

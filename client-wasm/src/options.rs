@@ -1,6 +1,7 @@
 //! What a page passes to `connect`, read once and checked.
 
 use js_sys::{Function, Reflect};
+use tengen_protocol::client::{self, TransportChoice};
 use tengen_protocol::{ClientId, Codec, Data};
 use wasm_bindgen::prelude::*;
 
@@ -27,6 +28,7 @@ extern "C" {
 
 /// Where to connect and with what.
 pub(crate) struct Options {
+    pub(crate) transport: TransportChoice,
     pub(crate) codec: Codec,
     pub(crate) client: Option<ClientId>,
     pub(crate) params: Option<Data>,
@@ -56,6 +58,12 @@ impl Options {
     /// # Errors
     /// A `TypeError` that names the option.
     pub(crate) fn read(path: &str, options: &JsValue) -> Result<Self, JsValue> {
+        let transport = match text(options, "transport")?.as_deref() {
+            None | Some("auto") => TransportChoice::Auto,
+            Some("ws") => TransportChoice::Ws,
+            Some("poll") => TransportChoice::Poll,
+            Some(_) => return Err(wrong("transport", "\"auto\", \"ws\" or \"poll\"")),
+        };
         let codec = match text(options, "codec")? {
             Some(name) => codec::named(&name)?,
             None => Codec::Cbor,
@@ -78,6 +86,7 @@ impl Options {
             }
         };
         Ok(Self {
+            transport,
             codec,
             client,
             params,
@@ -93,6 +102,17 @@ impl Options {
 }
 
 impl Options {
+    /// What of it concerns the conversation.
+    pub(crate) fn settings(&self) -> client::Options {
+        client::Options {
+            transport: self.transport,
+            codec: self.codec,
+            client: self.client.clone(),
+            params: self.params.clone(),
+            ..client::Options::default()
+        }
+    }
+
     /// The replacement for `fetch`, undefined for the global one.
     pub(crate) fn fetch_or_none(&self) -> JsValue {
         self.fetch

@@ -2,18 +2,19 @@
 
 use tengen_protocol::ErrorCode;
 
-use crate::http::{Ask, Exchange, proofs};
+use crate::http::{Ask, Exchange, described, proofs};
 use crate::options::Options;
 
-/// A server that does not answer this in time has not refused us.
-const PATIENCE_MS: u64 = 5000;
+/// A server that does not answer this in time has not refused us; long-polling waits for the answer.
+const PATIENCE_MS: u64 = 2000;
 
-/// Asks the same address by a plain GET: the status of a refusal, and the code if it is one of ours.
+/// Asks the same address by a plain GET: the status, and the code if it is one of ours. A proxy's
+/// 403 carries no `Tengen-Error` and is no word of the node.
 ///
-/// `None` when nobody answers, or when the answer is that all is well. A proxy's 403 carries no
-/// `Tengen-Error` and is no word of the node.
-pub(crate) async fn ask(options: &Options) -> Option<(u16, Option<ErrorCode>)> {
-    let proofs = proofs(options).await.ok()?;
+/// # Errors
+/// A sentence: nobody answered, or the page's own function for a token threw.
+pub(crate) async fn ask(options: &Options) -> Result<(u16, Option<ErrorCode>), String> {
+    let proofs = proofs(options).await.map_err(|error| described(&error))?;
     let ask = Ask {
         query: "",
         headers: &[],
@@ -21,7 +22,8 @@ pub(crate) async fn ask(options: &Options) -> Option<(u16, Option<ErrorCode>)> {
         timeout_ms: PATIENCE_MS,
         outlives_page: false,
     };
-    let answer = Exchange::begin(options, &proofs, &ask).answer().await;
-    let answer = answer.ok()?;
-    (answer.status >= 400).then_some((answer.status, answer.code))
+    let answer = Exchange::begin(options, &proofs, &ask, None)
+        .answer()
+        .await?;
+    Ok((answer.status, answer.tengen_error))
 }

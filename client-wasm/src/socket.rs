@@ -32,18 +32,7 @@ pub fn connect(
     #[wasm_bindgen(unchecked_param_type = "Options")] options: &JsValue,
 ) -> Result<JsValue, JsValue> {
     let options = Options::read(path, options)?;
-    let session = Session::new(
-        client::Options {
-            codec: options.codec,
-            client: options.client.clone(),
-            params: options.params.clone(),
-            // The only transport of this client so far.
-            transport: client::TransportChoice::Ws,
-            ..client::Options::default()
-        },
-        seed(),
-    );
-    let driver = Driver::new(options, session);
+    let driver = Driver::new(options, seed());
     let face = JsValue::from(Socket {
         driver: Rc::clone(&driver),
     });

@@ -8,6 +8,11 @@ import type { Codec, TengenError, Value } from "./values.js";
 
 /** Where and how to connect. */
 export interface Options {
+  /**
+   * What carries the connection. "auto" (the default): a WebSocket where that works, else long-polling, and back
+   * as soon as it does. Applications need not know which.
+   */
+  transport?: "auto" | "ws" | "poll";
   /** How values are written on the wire; "cbor" by default. */
   codec?: Codec;
   /** Names this tab or device, 1–64 of A–Z a–z 0–9 _ -; random by default. */
@@ -102,5 +107,7 @@ export interface State {
     readonly text: string;
   } | null;
   readonly next_reconnect_at: number | null;
+  /** Why long-polling stands in for a WebSocket, and until when new connections keep to it. */
+  readonly downgrade: { readonly reason: string; readonly until: number } | null;
 }
 "#;

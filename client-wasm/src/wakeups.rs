@@ -1,14 +1,15 @@
-//! Listens for the moments at which a browser may have been asleep or offline.
+//! Listens for the moments at which a page may have been asleep or offline, and for its going and coming back.
 
 use js_sys::{Function, Reflect};
 use wasm_bindgen::prelude::*;
 
 /// Where each event is heard. A tab in the background has its timers throttled, a laptop sleeps,
 /// a page comes back from the browser's cache: the silence since then proves nothing.
-const EVENTS: [(Scope, &str); 3] = [
+const EVENTS: [(Scope, &str); 4] = [
     (Scope::Document, "visibilitychange"),
     (Scope::Global, "online"),
     (Scope::Global, "pageshow"),
+    (Scope::Global, "pagehide"),
 ];
 
 #[derive(Clone, Copy)]
@@ -17,18 +18,35 @@ enum Scope {
     Document,
 }
 
+/// What such a moment means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakeup {
+    /// The line may have died unnoticed.
+    Doubt,
+    /// The page is left, for good or into the browser's memory: no word comes after this one.
+    Gone,
+    /// The page is shown, perhaps from that memory.
+    Back,
+}
+
 /// Running listeners; dropping it removes them.
 pub(crate) struct Wakeups {
     heard: Vec<(JsValue, &'static str)>,
-    action: Closure<dyn FnMut()>,
+    action: Closure<dyn FnMut(JsValue)>,
 }
 
 impl Wakeups {
     /// Calls `action` at each; listens to nothing where there is no such thing, as in Node.
-    pub(crate) fn listen(action: impl FnMut() + 'static) -> Self {
+    pub(crate) fn listen(mut action: impl FnMut(Wakeup) + 'static) -> Self {
         let mut wakeups = Self {
             heard: Vec::new(),
-            action: Closure::new(action),
+            action: Closure::new(move |event: JsValue| {
+                action(match member(&event, "type").as_string().as_deref() {
+                    Some("pagehide") => Wakeup::Gone,
+                    Some("pageshow") => Wakeup::Back,
+                    _ => Wakeup::Doubt,
+                });
+            }),
         };
         for (scope, event) in EVENTS {
             let global = JsValue::from(js_sys::global());

@@ -1,7 +1,7 @@
 //! A browser's WebSocket as a transport.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,6 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use crate::http::described;
 use crate::options::{Options, member};
-use crate::refusal;
 use crate::transport::{Connection, Heard, Listener};
 
 /// One WebSocket, from the first thought of it.
@@ -82,7 +81,7 @@ impl Line {
 }
 
 impl Connection for Line {
-    fn write(&self, frame: &[u8]) {
+    fn write(&self, frame: &Bytes, _position: Option<u64>) {
         if let Some(socket) = &*self.shared.socket.borrow()
             && !self.shared.muted.get()
         {
@@ -93,6 +92,8 @@ impl Connection for Line {
             };
         }
     }
+
+    fn flush(&self) {}
 
     fn mute(&self) {
         self.shared.muted.set(true);
@@ -143,7 +144,7 @@ pub(crate) async fn current(secret: &JsValue) -> Result<Option<String>, JsValue>
     Ok(given.as_string())
 }
 
-fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(), JsValue> {
+fn dial(shared: &Rc<Shared>, options: &Options, offered: &Array) -> Result<(), JsValue> {
     let global = member(&js_sys::global(), "WebSocket");
     let constructor = options
         .web_socket
@@ -169,8 +170,12 @@ fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(
             shared.heard(|listener| listener.frame(shared.number, frame));
         }
     });
-    let (weak, options) = (Rc::downgrade(shared), Rc::clone(options));
-    let close = Closure::new(move |close: CloseEvent| closed(&weak, &options, &close));
+    let weak = Rc::downgrade(shared);
+    let close = Closure::new(move |close: CloseEvent| {
+        if let Some(shared) = weak.upgrade() {
+            closed(&shared, &close);
+        }
+    });
 
     socket.set_onopen(Some(open.as_ref().unchecked_ref()));
     socket.set_onmessage(Some(message.as_ref().unchecked_ref()));
@@ -184,28 +189,15 @@ fn dial(shared: &Rc<Shared>, options: &Rc<Options>, offered: &Array) -> Result<(
     Ok(())
 }
 
-fn closed(weak: &Weak<Shared>, options: &Rc<Options>, close: &CloseEvent) {
-    let Some(shared) = weak.upgrade() else { return };
-    let how = TransportClose {
+fn closed(shared: &Shared, close: &CloseEvent) {
+    let unopened = !shared.was_open.get();
+    shared.over(&TransportClose {
         clean: close.was_clean(),
         code: Some(close.code()),
         reason: close.reason(),
+        // The browser hides why: the session will have us ask.
+        error: unopened.then(|| "the connection was not accepted".to_owned()),
         ..TransportClose::default()
-    };
-    if shared.was_open.get() {
-        shared.over(&how);
-        return;
-    }
-    let (weak, options) = (Weak::clone(weak), Rc::clone(options));
-    spawn_local(async move {
-        let refused = refusal::ask(&options).await;
-        if let Some(shared) = weak.upgrade() {
-            shared.over(&TransportClose {
-                refused,
-                error: Some("the connection was not accepted".to_owned()),
-                ..how
-            });
-        }
     });
 }
 

@@ -1,4 +1,4 @@
-// A server in the same process: what a node says on a WebSocket, in the JSON codec, under a test's control.
+// A server in the same process: what a node says on a WebSocket and to long-polling, in the JSON codec, under a test's control.
 
 import { connect } from "./package.js";
 
@@ -8,9 +8,10 @@ const PING_MS = 15000;
 export async function start({ address = "ws://server.test/chsk", ...options } = {}) {
   const server = new Server();
   const socket = await connect(address, {
+    transport: "ws",
     codec: "json",
     WebSocket: server.webSocket(),
-    fetch: async () => ({ status: 204, headers: new Headers() }),
+    fetch: server.polling.fetch,
     ...options,
   });
   return { server, socket };
@@ -35,6 +36,8 @@ class Server {
   accept = true;
   answer = (id, data) => [0, data];
 
+  polling = new Polling(this);
+
   get line() {
     return this.lines.at(-1);
   }
@@ -45,6 +48,16 @@ class Server {
 
   push(id, data) {
     this.line.say([1, id, data]);
+  }
+
+  greeting() {
+    return [
+      0,
+      {
+        session: "n1.AAAAAAAAAAAAAAAAAAAAAA", resumed: false, gap: false, received: 0, uid: null, data: null,
+        ping_ms: PING_MS, max_bytes: 524288, node: "n1", ...this.hello,
+      },
+    ];
   }
 
   webSocket() {
@@ -74,15 +87,9 @@ class Server {
 
       hear([kind, ref, id, data]) {
         if (this.over) return;
-        if (kind === 0) {
-          this.say([
-            0,
-            {
-              session: "n1.AAAAAAAAAAAAAAAAAAAAAA", resumed: false, gap: false, received: 0, uid: null, data: null,
-              ping_ms: PING_MS, max_bytes: 524288, node: "n1", ...server.hello,
-            },
-          ]);
-        } else if (kind === 1 || kind === 2) {
+        if (kind === 5) this.say([6]);
+        if (kind === 0) this.say(server.greeting());
+        else if (kind === 1 || kind === 2) {
           this.received += 1;
           const answer = kind === 2 ? server.answer(id, data) : undefined;
           if (answer) this.say([3, ref, ...answer]);
@@ -101,4 +108,90 @@ class Server {
       }
     };
   }
+}
+
+/** The same server, asked by long-polling: one session at a time, every item kept until it is acknowledged. */
+class Polling {
+  #server;
+  /** Every request, oldest first: `{ method, query, headers, frames, signal, keepalive }`. */
+  requests = [];
+  /** A test may answer in its place: a function of such a request that gives a Response, or nothing. */
+  instead = () => undefined;
+  /** Or let the answer to such a request get lost. */
+  lose = () => false;
+  items = [];
+  acked = 0;
+  received = 0;
+  #parked;
+
+  constructor(server) {
+    this.#server = server;
+  }
+
+  get gets() {
+    return this.requests.filter(({ method, query }) => method === "GET" && query.has("n"));
+  }
+
+  get posts() {
+    return this.requests.filter(({ method }) => method === "POST");
+  }
+
+  push(id, data) {
+    this.#say([1, id, data]);
+  }
+
+  #say(item) {
+    this.items.push(item);
+    this.#parked?.();
+  }
+
+  fetch = async (url, { method, headers = {}, body, signal, keepalive } = {}) => {
+    const frames = body ? new TextDecoder().decode(body).trim().split("\n").map((line) => JSON.parse(line)) : [];
+    const request = { method, query: new URL(url).searchParams, headers, frames, signal, keepalive };
+    this.requests.push(request);
+    this.#server.frames.push(...frames);
+    await Promise.resolve();
+    const answer = this.instead(request) ?? (method === "POST" ? this.#post(request) : await this.#get(request));
+    signal.throwIfAborted();
+    if (this.lose(request)) throw new TypeError("the network is gone");
+    return answer;
+  };
+
+  #post({ headers, frames, query }) {
+    if (!headers["Tengen-Session"]) {
+      Object.assign(this, { items: [], acked: 0, received: 0 });
+      return answered([this.#server.greeting()]);
+    }
+    let position = Number(query.get("first")) - 1;
+    for (const [kind, ref, id, data] of frames) {
+      if (kind !== 1 && kind !== 2) continue;
+      position += 1;
+      // Seen before: its answer was lost.
+      if (position <= this.received) continue;
+      this.received = position;
+      const answer = kind === 2 ? this.#server.answer(id, data) : undefined;
+      if (answer) queueMicrotask(() => this.#say([3, ref, ...answer]));
+    }
+    return answered([[4, this.received]]);
+  }
+
+  async #get({ query, signal }) {
+    // Asked why a WebSocket failed: all is well here.
+    if (!query.has("n")) return new Response(null, { status: 204 });
+    const received = Number(query.get("received"));
+    this.items.splice(0, received - this.acked);
+    this.acked = received;
+    if (this.items.length === 0) {
+      await new Promise((ready, abort) => {
+        this.#parked = ready;
+        signal.addEventListener("abort", () => abort(signal.reason));
+      });
+    }
+    return answered([...this.items, [4, this.received, this.acked + this.items.length]]);
+  }
+}
+
+function answered(frames) {
+  const body = frames.map((frame) => `${JSON.stringify(frame)}\n`).join("");
+  return new Response(body, { status: 200, headers: { "Content-Type": "application/x-ndjson" } });
 }

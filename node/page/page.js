@@ -16,28 +16,23 @@ async function session() {
   return answer.json();
 }
 
-async function post(path, form) {
-  const { csrf } = await session();
-  const headers = csrf ? { "x-csrf-token": csrf } : {};
-  const answer = await fetch(path, { method: "POST", headers, body: new URLSearchParams(form) });
-  if (!answer.ok) throw new Error(`${path} answered ${answer.status}`);
-}
-
 /** The socket keeps the identity it was opened with: a login opens a new connection. */
-async function identify(path, form) {
-  try {
-    await post(path, form);
-    socket.reconnect();
-  } catch (error) {
-    row("failed", path, error.message);
-  }
+async function identify(path, params) {
+  const { status, error } = await socket.http(path, { method: "POST", params });
+  if (error) row("failed", path, status ? `answered ${status}` : error.message);
+  else socket.reconnect();
 }
 
 // --- the socket ---------------------------------------------------------------------------------
 
-async function open(codec) {
-  await socket?.close();
-  socket = await connect("/chsk", { codec, csrf: async () => (await session()).csrf });
+/** Transport and codec are chosen once for a socket: another choice is another socket. */
+async function open() {
+  socket?.close();
+  socket = await connect("/chsk", {
+    transport: $("transport-choice").value,
+    codec: $("codec").value,
+    csrf: async () => (await session()).csrf,
+  });
   socket.onState(showState);
   socket.on("chsk/handshake", ({ data }) => row("library", "chsk/handshake", data));
   socket.on("chsk/gap", ({ data }) => row("failed", "chsk/gap", data));
@@ -75,17 +70,37 @@ async function send(id, data) {
 // --- what is shown ------------------------------------------------------------------------------
 
 function showState(state) {
-  const { next_reconnect_at, open } = state;
+  const { open, downgrade } = state;
   $("status").dataset.open = String(open);
-  $("status").textContent = open ? "open" : next_reconnect_at ? "reconnecting" : whyClosed(state).split(" · ")[0];
+  showStatus();
   $("uid").textContent = state.uid ?? "anonymous";
   $("node").textContent = open ? state.node : "–";
   $("session").textContent = state.session ?? "–";
   $("session").title = state.session ?? "";
   $("transport").textContent = open ? `${state.transport} · ${$("codec").selectedOptions[0].text}` : "–";
+  $("downgrade").hidden = !downgrade;
+  if (downgrade) {
+    const until = new Date(downgrade.until).toLocaleTimeString("en-GB");
+    $("downgrade").textContent = `No WebSocket: ${downgrade.reason}. Long-polling until one works; new connections until ${until}.`;
+  }
   $("state").textContent = JSON.stringify(state, null, 2);
   document.title = state.uid ? `${state.uid} · Tengen` : "Tengen";
-  row("library", "chsk/state", open ? (state.resumed ? "resumed" : "open") : whyClosed(state));
+  const how = state.resumed ? "resumed" : "open";
+  row("library", "chsk/state", open ? `${how} · ${state.transport}` : whyClosed(state));
+}
+
+/** The next attempt is a time: until then the seconds are counted down. */
+let countdown;
+function showStatus() {
+  clearTimeout(countdown);
+  const { open, next_reconnect_at: next } = socket.state;
+  const seconds = Math.max(0, Math.ceil((next - Date.now()) / 1000));
+  if (open) $("status").textContent = "open";
+  else if (!next) $("status").textContent = whyClosed(socket.state).split(" · ")[0];
+  else {
+    $("status").textContent = seconds ? `again in ${seconds} s` : "reconnecting";
+    countdown = setTimeout(showStatus, 250);
+  }
 }
 
 function whyClosed({ last_close, last_error }) {
@@ -160,9 +175,10 @@ click("connect", () => socket.connect());
 click("break", () => socket.breakConnection(true));
 click("break-silent", () => socket.breakConnection(false));
 $("bad").addEventListener("change", () => socket.setBadConnectionRate(Number($("bad").value)));
-$("codec").addEventListener("change", () => open($("codec").value));
+$("codec").addEventListener("change", open);
+$("transport-choice").addEventListener("change", open);
 
 click("clear", () => $("log").replaceChildren());
-$("library").addEventListener("change", () => $("log").classList.toggle("without-library", !$("library").checked));
+$("level").addEventListener("change", () => ($("log").dataset.level = $("level").value));
 
-await open($("codec").value);
+await open();
