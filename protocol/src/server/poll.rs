@@ -1,10 +1,11 @@
 //! GETs of a poll: which one may be answered, where it begins, and what its answer says.
 
-use super::{Bounds, Link, Session, Written};
+use super::{Bounds, Link, Session, Standing, Written};
 use crate::codec::Codec;
 use crate::codes::CloseCode;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
+use crate::rules::{Rule, holds};
 use crate::transport::Transport;
 
 /// The most that one answer carries, in bytes, unless a single item is larger.
@@ -26,6 +27,8 @@ pub enum PollRefused {
     LowerTurn,
     /// A hello of this number was never here, so this is not where the session lives: 410.
     HigherAttempt,
+    /// The session is at another node, or on its way between two: 410, unless it can be relayed.
+    Elsewhere,
     /// The session has ended: 410.
     Over,
     /// The client names a count that cannot be. End the session; 410.
@@ -96,15 +99,20 @@ impl<C> Session<C> {
         received: u64,
         now: Millis,
     ) -> Result<PollTurn, PollRefused> {
-        self.check_poll(attempt)?;
-        if n < self.polling.n {
+        self.check_poll(attempt, Rule::LowerAttemptRefused)?;
+        let equal = n == self.polling.n;
+        if (n < self.polling.n && holds(Rule::LowerPollRefused))
+            || (equal && !holds(Rule::EqualPollReplaces))
+        {
             return Err(PollRefused::LowerTurn);
         }
-        if received < self.out.acked() && n == self.polling.n {
+        if received < self.out.acked() && equal {
             // A proxy's late copy of a GET that was answered long ago.
             return Err(PollRefused::LowerTurn);
         }
-        self.out.rewind(received).map_err(|_| PollRefused::Lost)?;
+        if holds(Rule::PollRewinds) || received > self.out.sent() {
+            self.out.rewind(received).map_err(|_| PollRefused::Lost)?;
+        }
         self.out
             .ack(received, |_, _| ())
             .map_err(|_| PollRefused::Lost)?;
@@ -198,10 +206,13 @@ impl<C> Session<C> {
     }
 
     /// What a GET or a POST must be to concern this connection.
-    pub(super) fn check_poll(&self, attempt: u64) -> Result<(), PollRefused> {
+    pub(super) fn check_poll(&self, attempt: u64, lower: Rule) -> Result<(), PollRefused> {
         let farewell = self.attached && self.ending.is_some();
-        if attempt < self.attempt {
+        if attempt < self.attempt && holds(lower) {
             return Err(PollRefused::LowerAttempt);
+        }
+        if self.standing() != Standing::Home {
+            return Err(PollRefused::Elsewhere);
         }
         if self.over && !farewell {
             return Err(PollRefused::Over);
@@ -209,7 +220,7 @@ impl<C> Session<C> {
         if attempt > self.attempt {
             return Err(PollRefused::HigherAttempt);
         }
-        if self.transport != Transport::Poll {
+        if self.transport != Transport::Poll && holds(lower) {
             return Err(PollRefused::LowerAttempt);
         }
         Ok(())

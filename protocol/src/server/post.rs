@@ -6,6 +6,7 @@ use crate::codec::Codec;
 use crate::codes::CloseCode;
 use crate::frame::{ClientFrame, ServerFrame, is_item};
 use crate::millis::Millis;
+use crate::rules::{Rule, holds};
 use crate::sequence;
 use bytes::Bytes;
 
@@ -58,7 +59,7 @@ impl<C: Clone> Session<C> {
         now: Millis,
         bounds: &Bounds,
     ) -> Result<Posted, PollRefused> {
-        self.check_poll(attempt)?;
+        self.check_poll(attempt, Rule::PostNamesAttempt)?;
         let frames = || sequence::split(self.codec(), body, &bounds.limits);
         if body.len() > POLL_BYTES && frames().nth(1).is_some() {
             return Err(PollRefused::TooLarge);
@@ -66,7 +67,7 @@ impl<C: Clone> Session<C> {
         let frames = frames();
         self.attach_again(now);
         let mut posted = Posted::default();
-        if first <= self.received + 1 {
+        if first <= self.received + 1 || !holds(Rule::HoleTakesNothing) {
             self.take(frames, first, context, now, bounds, &mut posted);
         }
         self.told = self.received;
@@ -95,7 +96,7 @@ impl<C: Clone> Session<C> {
             let item = is_item(self.codec, &frame);
             if item {
                 position += 1;
-                if position <= self.received + 1 {
+                if position <= self.received + 1 && holds(Rule::CountedIsDropped) {
                     continue;
                 }
                 if !self.may_read() {

@@ -2,6 +2,8 @@
 
 mod connections;
 mod items;
+mod poll;
+mod post;
 mod queue;
 mod time;
 

@@ -131,7 +131,10 @@ impl From<PollRefused> for Refusal {
     fn from(refused: PollRefused) -> Refusal {
         match refused {
             PollRefused::LowerAttempt | PollRefused::LowerTurn => Refusal::superseded(),
-            PollRefused::HigherAttempt | PollRefused::Over | PollRefused::Lost => Refusal::gone(),
+            PollRefused::HigherAttempt
+            | PollRefused::Elsewhere
+            | PollRefused::Over
+            | PollRefused::Lost => Refusal::gone(),
             PollRefused::TooLarge => Refusal::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 ErrorCode::TOO_LARGE.0,
