@@ -194,7 +194,12 @@ impl Hub {
                 Ok(Some(self.attachment(port, attached)))
             }
             Err(AttachRefused::LowerAttempt { .. }) => Err(HelloRefused::Superseded),
-            Err(AttachRefused::Over | AttachRefused::NotThisSession) => Ok(None),
+            Err(
+                AttachRefused::Over
+                | AttachRefused::NotThisSession
+                | AttachRefused::Arriving
+                | AttachRefused::Moved,
+            ) => Ok(None),
             Err(AttachRefused::Lost) => {
                 self.end_now(port, CloseCode::SUPERSEDED, "cannot be resumed");
                 Ok(None)

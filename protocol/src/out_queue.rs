@@ -37,6 +37,16 @@ impl<T: Weight> OutQueue<T> {
         }
     }
 
+    /// An empty queue whose next item stands behind `acked`.
+    pub(crate) fn behind(acked: u64) -> Self {
+        OutQueue {
+            acked,
+            sent: acked,
+            written: acked,
+            ..OutQueue::new()
+        }
+    }
+
     /// Appends an item and says at which position it stands. Costs O(1).
     pub(crate) fn push(&mut self, item: T) -> u64 {
         self.bytes += item.weight();
@@ -125,6 +135,10 @@ impl<T: Weight> OutQueue<T> {
     pub(crate) fn at(&mut self, position: u64) -> Option<&mut T> {
         let index = position.checked_sub(self.acked + 1)?;
         self.items.get_mut(usize::try_from(index).ok()?)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.items.iter()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {

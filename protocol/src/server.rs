@@ -184,9 +184,10 @@ impl<C> Session<C> {
         self.ending.is_some()
     }
 
-    /// Bytes waiting and retained, 32 per item for its place in line included.
+    /// Bytes waiting and retained, 32 per item for its place in line included; and whatever a
+    /// session keeps on its way between nodes.
     pub fn queue_bytes(&self) -> usize {
-        self.out.bytes()
+        self.out.bytes() + self.moving_bytes()
     }
 
     /// Items waiting and retained.

@@ -5,6 +5,7 @@
 //! feeds the [`Journal`].
 
 mod applied;
+mod equals;
 mod fields;
 mod forward;
 mod identity;
@@ -14,12 +15,14 @@ mod snapshot;
 mod taker;
 
 pub use applied::Applied;
+pub(crate) use applied::Upto;
+pub(crate) use equals::{Copies, holder_is_ahead_by};
 pub use fields::BadMessage;
 pub use forward::Forward;
 pub use identity::{Identity, Place};
 pub use journal::Journal;
 pub use message::{Answer, Release, ToNode};
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{CarriedItem, Snapshot};
 pub use taker::{Finish, Heard, Step, Taker};
 
 /// One attempt to take a session over: random, so that two nodes never mean the same by it.

@@ -94,7 +94,7 @@ fn due(session: &mut Session, now: Millis, bounds: &Bounds, session_ttl: Duratio
         Some(_) => Due::Nothing,
         None => match session.tick(now, bounds) {
             Tick::Quiet => Due::Nothing,
-            Tick::Write => Due::Write,
+            Tick::Write | Tick::Work => Due::Write,
             Tick::Close | Tick::Silent => Due::Silent,
         },
     }

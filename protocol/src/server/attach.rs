@@ -1,6 +1,6 @@
 //! How connections come to a session and leave it: hello, superseding, resume by cursors.
 
-use super::{Link, Session};
+use super::{Link, Session, Standing};
 use crate::frame::{ClientHello, ServerFrame, ServerHello};
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
@@ -31,6 +31,10 @@ pub enum AttachRefused {
     /// What the client lacks is no longer retained, or its count cannot be: end this session and
     /// begin a new one with `gap`.
     Lost,
+    /// The session is on its way here, for another hello: try again when that is settled.
+    Arriving,
+    /// The session went to another node, see [`Session::owner`]: take it over from there.
+    Moved,
 }
 
 impl<C> Session<C> {
@@ -50,6 +54,11 @@ impl<C> Session<C> {
         if self.over {
             return Err(AttachRefused::Over);
         }
+        match self.standing() {
+            Standing::Home | Standing::Frozen => {}
+            Standing::Arriving => return Err(AttachRefused::Arriving),
+            Standing::Moved => return Err(AttachRefused::Moved),
+        }
         let fresh = self.link == Link(0);
         let named = hello.session.as_ref() == Some(&self.id);
         if hello.client != self.client || (!fresh && !named) {
@@ -64,8 +73,9 @@ impl<C> Session<C> {
             });
         }
         if !fresh {
-            self.resume_after(hello)?;
+            self.resume_after(hello.received.unwrap_or(0), hello.attempt)?;
         }
+        self.void_take();
         self.attempt = hello.attempt;
         self.link = Link(self.link.0.wrapping_add(1).max(1));
         self.reset_connection(now);
@@ -79,14 +89,18 @@ impl<C> Session<C> {
         Ok(Attached {
             link: self.link,
             resumed: !fresh,
-            gap: fresh && hello.session.is_some(),
+            gap: fresh && hello.session.is_some() && holds(Rule::NobodyIsGap),
             received: self.received,
         })
     }
 
-    fn resume_after(&mut self, hello: &ClientHello) -> Result<(), AttachRefused> {
-        let received = hello.received.unwrap_or(0);
-        let late_copy = received < self.out.acked() && hello.attempt == self.attempt;
+    /// Goes on after what the client has received.
+    pub(super) fn resume_after(
+        &mut self,
+        received: u64,
+        attempt: u64,
+    ) -> Result<(), AttachRefused> {
+        let late_copy = received < self.out.acked() && attempt == self.attempt;
         if late_copy && holds(Rule::LateCopyRefused) {
             // A proxy's late copy of a hello that was answered long ago.
             return Err(AttachRefused::LowerAttempt {
@@ -143,6 +157,7 @@ impl<C> Session<C> {
         self.ack_owed = false;
         self.control = Vec::new();
         self.outstanding.clear();
+        self.end_moving();
     }
 
     /// A poll client came back after its silence, before its session was given up.
@@ -165,7 +180,7 @@ impl<C> Session<C> {
     }
 
     /// Forgets what belonged to the connection, not to the session.
-    fn reset_connection(&mut self, now: Millis) {
+    pub(super) fn reset_connection(&mut self, now: Millis) {
         self.attached = false;
         self.greeted = false;
         self.detached_at = now;

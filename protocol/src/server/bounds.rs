@@ -37,6 +37,9 @@ pub struct Bounds {
     pub default_timeout_ms: u64,
     /// A larger `timeout_ms` counts as this (24 h).
     pub max_timeout_ms: u64,
+    /// The handler of an event is over after this (30 s): for so long its session's next items
+    /// wait on another node, if that one hears nothing of it.
+    pub handler_timeout_ms: u64,
     /// Limits of a single frame.
     pub limits: Limits,
 }
@@ -59,6 +62,7 @@ impl Default for Bounds {
             announce_bytes: 64 << 10,
             default_timeout_ms: 30_000,
             max_timeout_ms: 24 * 60 * 60 * 1000,
+            handler_timeout_ms: 30_000,
             limits: Limits::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! A session's inbound items between being counted and being handled: one after another, bounded.
 
-use super::{Bounds, Session};
+use super::{Bounds, Session, Standing};
 use crate::data::Data;
 use crate::ids::EventId;
 use crate::millis::Millis;
@@ -48,6 +48,8 @@ pub(super) struct Inbox<C> {
     bytes: usize,
     /// The position of the item that keeps the others back; 0 if none does.
     running: u64,
+    /// When the handler of that item must be over, if its caller's deadline says it.
+    running_until: Option<Millis>,
     stopped: bool,
 }
 
@@ -57,6 +59,7 @@ impl<C> Inbox<C> {
             waiting: VecDeque::new(),
             bytes: 0,
             running: 0,
+            running_until: None,
             stopped: false,
         }
     }
@@ -89,10 +92,41 @@ impl<C> Inbox<C> {
         let (item, bytes) = self.waiting.pop_front()?;
         self.bytes -= bytes;
         self.running = item.position;
+        self.running_until = match &item.kind {
+            ItemKind::Request { timeout_ms, .. } => Some(item.at.plus(*timeout_ms)),
+            ItemKind::Event { .. } => None,
+        };
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
         }
         Some(item)
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Item<C>> {
+        self.waiting.iter().map(|(item, _)| item)
+    }
+
+    /// The item whose handler runs, and until when at most if that is known.
+    pub(super) fn running(&self) -> Option<(u64, Option<Millis>)> {
+        (self.running != 0).then_some((self.running, self.running_until))
+    }
+
+    /// The handler that kept the others back runs, or ran, elsewhere.
+    pub(super) fn set_running(&mut self, position: u64) {
+        (self.running, self.running_until) = (position, None);
+    }
+
+    /// Gives everything that waits away, and says which requests are among it.
+    pub(super) fn hand_over(&mut self) -> Vec<u32> {
+        let requests = self.waiting().filter_map(|item| match item.kind {
+            ItemKind::Request { request, .. } => Some(request),
+            ItemKind::Event { .. } => None,
+        });
+        let requests = requests.collect();
+        self.waiting = VecDeque::new();
+        self.bytes = 0;
+        self.stopped = false;
+        requests
     }
 
     fn returned(&mut self, position: u64, bounds: &Bounds) -> Resumed {
@@ -116,13 +150,23 @@ impl<C> Session<C> {
     ///
     /// The driver reports the handler's return by [`Session::item_returned`]; for a handler that
     /// may overlap with others, and for work handed to a service, it does so at once.
+    ///
+    /// A session on its way between nodes gives none: they are started where it will be.
     pub fn next_item(&mut self) -> Option<Item<C>> {
-        self.inbox.take()
+        let here = match self.standing() {
+            Standing::Home => true,
+            // The taker will hear that it has ended.
+            Standing::Frozen => self.over,
+            Standing::Arriving | Standing::Moved => false,
+        };
+        if here { self.inbox.take() } else { None }
     }
 
     /// The handler of the item at `position` returned, failed or ran over its limit. May be said twice.
     pub fn item_returned(&mut self, position: u64, bounds: &Bounds) -> Resumed {
-        self.inbox.returned(position, bounds)
+        let mut resumed = self.inbox.returned(position, bounds);
+        resumed.work &= self.standing() == Standing::Home;
+        resumed
     }
 
     /// Whether the driver may read on. `false` from [`Received::Full`](super::Received::Full) until

@@ -1,13 +1,25 @@
 //! A session between nodes: arriving from one, released to another, gone; and what is kept of it for a while.
 
-use super::{Bounds, Pushed, Replied, Resumed, Session};
-use crate::codec::Codec;
-use crate::codes::Refusal;
+mod arrival;
+mod following;
+mod forwarded;
+mod holder;
+mod taken;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{Bounds, Session};
+use crate::codes::{CloseCode, ErrorCode, Refusal};
 use crate::data::Data;
-use crate::ids::{ClientId, NodeId, SessionId, Uid};
+use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
-use crate::takeover::{Answer, Applied, Forward, Identity, Release, Snapshot, TakeId};
+use crate::rules::{Rule, holds};
+use crate::takeover::{Answer, Applied, Identity, TakeId};
+
+use taken::{Held, Taken};
 
 /// Where a session is on its way between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,191 +41,251 @@ pub enum Released {
     /// journal's extract, call [`Session::cut`] and answer with [`Session::part`]. Wake the
     /// connection: it has been superseded.
     Fence,
+    /// It has been cut for this take: answer with [`Session::part`].
+    Cut,
     /// Answer this. If the session is over now, forget it.
     Answer(Answer),
 }
 
+/// The reason of a gap that a takeover could not avoid.
+const GAP: &str = "takeover";
+
 /// The rare states, boxed: a session at rest pays one pointer for them.
 #[derive(Debug)]
 pub(super) struct Moving<C> {
-    context: Option<C>,
+    arriving: Option<Arriving<C>>,
+    frozen: Option<Frozen>,
+    moved: Option<Moved>,
+    taken: Option<Taken>,
+    /// Refs that another node answers.
+    refs: BTreeMap<u32, NodeId>,
+    /// Another node runs the handler that keeps the next items waiting: which, and until when.
+    running: Option<(NodeId, Millis)>,
+    /// Held forwards that go on to the next node.
+    on: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Arriving<C> {
+    context: C,
+    before: Applied,
+    registered: Millis,
+    /// What came before the session itself, in order.
+    side: VecDeque<Early>,
+    side_bytes: usize,
+    /// The session itself is here; only the holder's yes is missing.
+    installed: bool,
+}
+
+/// Something for a session whose queue is not here yet.
+#[derive(Debug)]
+enum Early {
+    Push(Identity, OutFrame),
+    Gap(String),
+    Forwarded(NodeId, Identity, OutFrame),
+    ForwardedGap(NodeId, String),
+    Reply(NodeId, u32, Result<Data, Refusal>),
+    Report(NodeId, u64, Refusal),
+    Returned(NodeId, u64),
+}
+
+#[derive(Debug)]
+struct Frozen {
+    take: TakeId,
+    by: NodeId,
+    /// What goes into the parts; none while the fence is under way.
+    cut: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct Moved {
+    take: TakeId,
+    to: NodeId,
+    until: Millis,
+    /// Pushes that come late are still forwarded.
+    forwarding: bool,
+}
+
+impl<C> Moving<C> {
+    fn new() -> Moving<C> {
+        Moving {
+            arriving: None,
+            frozen: None,
+            moved: None,
+            taken: None,
+            refs: BTreeMap::new(),
+            running: None,
+            on: Vec::new(),
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.arriving.is_none()
+            && self.frozen.is_none()
+            && self.moved.is_none()
+            && self.taken.is_none()
+            && self.refs.is_empty()
+            && self.running.is_none()
+            && self.on.is_empty()
+    }
+
+    fn side_is_open(&self) -> bool {
+        self.arriving
+            .as_ref()
+            .is_some_and(|arriving| !arriving.installed)
+    }
+
+    /// Bytes that this keeps beside the queue.
+    fn bytes(&self) -> usize {
+        let side = self.arriving.as_ref().map_or(0, |a| a.side_bytes);
+        let cut = self.frozen.as_ref().and_then(|frozen| frozen.cut.as_ref());
+        let held = self.taken.as_ref().map_or(0, Taken::held_bytes);
+        let on: usize = self.on.iter().map(|held| held.item.len()).sum();
+        side + cut.map_or(0, Bytes::len) + held + on
+    }
 }
 
 impl<C> Session<C> {
     /// Where the session is.
     pub fn standing(&self) -> Standing {
-        Standing::Home
+        match self.moving.as_deref() {
+            None => Standing::Home,
+            Some(moving) if moving.arriving.is_some() => Standing::Arriving,
+            Some(moving) if moving.frozen.is_some() => Standing::Frozen,
+            Some(moving) if moving.moved.is_some() => Standing::Moved,
+            Some(_) => Standing::Home,
+        }
     }
 
     /// The node to which every push, and gap, that this session gets must be forwarded: while it
     /// is released behind the cut, and for 10 s after `done`. Ask after each push.
     pub fn forwards_to(&self) -> Option<&NodeId> {
-        None
+        let moving = self.moving.as_deref()?;
+        if let Some(frozen) = &moving.frozen {
+            let cut = frozen.cut.is_some() && holds(Rule::FrozenForwards);
+            return cut.then_some(&frozen.by);
+        }
+        let moved = moving.moved.as_ref()?;
+        (moved.forwarding && holds(Rule::LateIsForwarded)).then_some(&moved.to)
     }
 
-    /// The node that must hear of replies, reports and returns of handlers here, and of those that
-    /// are forwarded here: the one that took the session, or is about to.
+    /// The node that must hear of replies, reports and returns of handlers here: the one that took
+    /// the session, or is about to. Ask after each of them.
     pub fn owner(&self) -> Option<&NodeId> {
-        None
+        let moving = self.moving.as_deref()?;
+        if !holds(Rule::RepliesAreForwarded) {
+            return None;
+        }
+        if let Some(frozen) = &moving.frozen {
+            return frozen.cut.is_some().then_some(&frozen.by);
+        }
+        moving.moved.as_ref().map(|moved| &moved.to)
     }
 
-    /// The node that still owes this session something: replies, the return of a handler, or
+    /// The node that must hear of replies, reports and returns that were forwarded here. Ask after
+    /// each of them; pushes that were forwarded go on when they are [`Pushed::Elsewhere`](super::Pushed::Elsewhere).
+    pub fn passes_on(&self) -> Option<&NodeId> {
+        let arriving = self.standing() == Standing::Arriving;
+        self.owner()
+            .filter(|_| !arriving && holds(Rule::ForwardedOn))
+    }
+
+    /// A node that still owes this session something: replies, the return of a handler, or
     /// pushes that this node had heard before the session was registered. Ask it by
     /// [`ToNode::Owed`](crate::takeover::ToNode::Owed) every 2 s; when there is no such node any
     /// more twice in a row, or it knows nothing of it, say [`Session::debtor_died`].
     pub fn debtor(&self) -> Option<&NodeId> {
-        None
+        let moving = self.moving.as_deref()?;
+        let taken = moving.taken.as_ref().filter(|taken| taken.is_missing());
+        let reply = moving.refs.values().next();
+        let running = moving.running.as_ref().map(|(node, _)| node);
+        reply
+            .or(running)
+            .or(taken.map(|taken| &taken.holder))
+            .filter(|_| moving.arriving.is_none())
     }
 
-    /// What [`Session::debtor`] owes will not come: requests resolve as `closed`, waiting items
-    /// start, and if pushes are missing a gap says so. The driver forwards what is in
-    /// [`Session::take_forwards`], starts items and wakes the connection.
-    pub fn debtor_died(&mut self, bounds: &Bounds) {
-        let _ = bounds;
+    /// What `node` owes will not come: requests resolve as `closed`, waiting items start, and if
+    /// pushes are missing a gap says so. Starts nothing and wakes nobody: that is the driver's.
+    pub fn debtor_died(&mut self, node: &NodeId, bounds: &Bounds) {
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        let refs = moving.refs.iter().filter(|(_, owing)| *owing == node);
+        let refs: Vec<u32> = refs.map(|(request, _)| *request).collect();
+        moving.refs.retain(|_, owing| owing != node);
+        if moving
+            .running
+            .as_ref()
+            .is_some_and(|(runs, _)| runs == node)
+        {
+            moving.running = None;
+            self.inbox.set_running(0);
+        }
+        let taken = moving.taken.as_mut();
+        let missing = taken
+            .filter(|taken| taken.holder == *node)
+            .is_some_and(Taken::give_up_missing);
+        for request in refs {
+            if holds(Rule::DeadOwerCloses) {
+                let why = "the node that had the request is gone; it may have been handled";
+                let _ = self.reply(request, Err(Refusal::new(ErrorCode::CLOSED, why)), bounds);
+            }
+        }
+        if missing {
+            let _ = self.gap(GAP, bounds);
+        }
     }
 
-    /// Messages for [`Session::owner`] that came up by themselves: to be told to it, in order,
-    /// after each call of this face that may make some (`forwarded`, `done`, `tick`, `debtor_died`).
-    pub fn take_forwards(&mut self, from: &NodeId) -> Vec<Forward> {
-        let _ = from;
-        Vec::new()
+    /// The end that was decided for the session's connection, if one was: what a hello that waited
+    /// for it is to be refused with.
+    pub fn ending(&self) -> Option<(CloseCode, &str)> {
+        let ending = self.ending.as_ref()?;
+        Some((ending.code(), ending.reason()))
     }
 
-    /// When this session may be forgotten, if nothing happens before.
+    /// When a session that nobody is attached to may be forgotten: `session_ttl_ms` after it was
+    /// left, but one that is gone not before its last reply. `None` while it is in use.
     pub fn expires(&self, session_ttl_ms: u64) -> Option<Millis> {
-        let _ = session_ttl_ms;
-        None
-    }
-}
-
-impl<C: Clone> Session<C> {
-    /// A session that another node has: registered before that one is asked, so that pushes and
-    /// gaps go into its side buffer from now on. `before` is the extract of this node's journal,
-    /// taken after the registration; `context` goes with the items that arrive unstarted.
-    pub fn arriving(
-        id: SessionId,
-        client: ClientId,
-        uid: Option<Uid>,
-        codec: Codec,
-        context: C,
-    ) -> Self {
-        let mut session = Session::new(id, client, uid, codec);
-        session.moving = Some(Box::new(Moving {
-            context: Some(context),
-        }));
-        session
+        let since = self.detached_since()?;
+        match self.standing() {
+            Standing::Arriving => None,
+            Standing::Moved if !self.outstanding.is_empty() => None,
+            Standing::Home | Standing::Frozen | Standing::Moved => Some(since.plus(session_ttl_ms)),
+        }
     }
 
-    /// The same for a session that went from here to another node and is wanted back. False if it
-    /// is not gone.
-    pub fn arrive_again(&mut self, context: C) -> bool {
-        let _ = context;
-        false
+    /// Forgets the box when nothing is in it any more.
+    fn settle_moving(&mut self) {
+        if self
+            .moving
+            .as_ref()
+            .is_some_and(|moving| moving.is_at_rest())
+        {
+            self.moving = None;
+        }
     }
 
-    /// Tells an arriving session what its node's journal said just after it was registered.
-    pub fn heard_before(&mut self, before: Applied, now: Millis) {
-        let _ = (before, now);
+    pub(super) fn moving_bytes(&self) -> usize {
+        self.moving.as_ref().map_or(0, |moving| moving.bytes())
     }
 
-    /// Takes a push that the former holder `from` forwarded, of [`Forward::Push`] or
-    /// [`Forward::Item`]. A session that did not come from there does not want it.
-    pub fn forwarded(
-        &mut self,
-        from: &NodeId,
-        identity: &Identity,
-        item: &OutFrame,
-        now: Millis,
-        bounds: &Bounds,
-    ) -> Pushed {
-        let _ = (from, identity, item, now, bounds);
-        Pushed::Known
+    /// A hello here: whoever was taking the session may not have it any more.
+    pub(super) fn void_take(&mut self) {
+        if let Some(moving) = self.moving.as_deref_mut()
+            && holds(Rule::HelloVoidsTake)
+        {
+            moving.frozen = None;
+        }
+        self.settle_moving();
     }
 
-    /// Takes a gap that the former holder forwarded.
-    pub fn forwarded_gap(&mut self, from: &NodeId, reason: &str, bounds: &Bounds) -> Pushed {
-        let _ = (from, reason, bounds);
-        Pushed::Known
-    }
-
-    /// Takes a reply that a former holder owed.
-    pub fn forwarded_reply(
-        &mut self,
-        from: &NodeId,
-        request: u32,
-        outcome: Result<Data, Refusal>,
-        bounds: &Bounds,
-    ) -> Replied {
-        let _ = (from, request, outcome, bounds);
-        Replied::Ignored
-    }
-
-    /// Takes what a handler at a former holder had to say of an event.
-    pub fn forwarded_report(
-        &mut self,
-        from: &NodeId,
-        position: u64,
-        refusal: &Refusal,
-        bounds: &Bounds,
-    ) -> Pushed {
-        let _ = (from, position, refusal, bounds);
-        Pushed::Known
-    }
-
-    /// The handler that ran at a former holder returned.
-    pub fn forwarded_return(&mut self, from: &NodeId, position: u64, bounds: &Bounds) -> Resumed {
-        let _ = (from, position, bounds);
-        Resumed::default()
-    }
-
-    /// Another node asks for the session.
-    pub fn release(&mut self, release: &Release, now: Millis) -> Released {
-        let _ = (release, now);
-        Released::Answer(Answer::NotMine)
-    }
-
-    /// The fence is back, or did not come back in time (`fenced` false: a gap says so). `applied`
-    /// was extracted after it. Does nothing if the take has been voided or cut already.
-    pub fn cut(
-        &mut self,
-        take: TakeId,
-        fenced: bool,
-        applied: Applied,
-        now: Millis,
-        bounds: &Bounds,
-    ) {
-        let _ = (take, fenced, applied, now, bounds);
-    }
-
-    /// A part of what was cut: the same bytes each time.
-    pub fn part(&self, holder: &NodeId, take: TakeId, part: u16) -> Answer {
-        let _ = (holder, take, part);
-        Answer::NotMine
-    }
-
-    /// The taker has it all. [`Answer::Granted`]: the session is there from now on.
-    pub fn done(&mut self, take: TakeId, now: Millis) -> Answer {
-        let _ = (take, now);
-        Answer::NotMine
-    }
-
-    pub(crate) fn install(
-        &mut self,
-        snapshot: Snapshot,
-        holder: NodeId,
-        release: &Release,
-        now: Millis,
-        bounds: &Bounds,
-    ) -> bool {
-        let _ = (snapshot, holder, release, now, bounds);
-        false
-    }
-
-    pub(crate) fn granted(&mut self, now: Millis, bounds: &Bounds) {
-        let _ = (now, bounds);
-    }
-
-    pub(crate) fn give_up_arrival(&mut self) {
-        self.end();
+    /// The session has ended.
+    pub(super) fn end_moving(&mut self) {
+        if self.standing() == Standing::Arriving {
+            // Its unstarted items are the holder's, who never said yes.
+            self.inbox.hand_over();
+        }
+        self.moving = None;
     }
 }

@@ -75,13 +75,25 @@ pub(super) struct Ending {
     said: bool,
 }
 
+impl Ending {
+    pub(super) fn code(&self) -> CloseCode {
+        self.code
+    }
+
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
 impl<C> Session<C> {
     /// Puts an already encoded frame in line. O(1); allocates nothing but the queue's own growth.
     ///
     /// The frame must have been encoded in the session's codec; `identity` says which push it is,
     /// so that a session that moves between nodes gets no second copy of it.
     pub fn push(&mut self, item: &OutFrame, identity: &Identity, bounds: &Bounds) -> Pushed {
-        let _ = identity;
+        if self.moving.is_some() {
+            return self.push_moving(item, identity, bounds);
+        }
         self.append(item, bounds)
     }
 
@@ -104,6 +116,9 @@ impl<C> Session<C> {
     pub fn gap(&mut self, reason: &str, bounds: &Bounds) -> Pushed {
         if self.over {
             return Pushed::Over;
+        }
+        if let Some(elsewhere) = self.gap_elsewhere(reason, bounds) {
+            return elsewhere;
         }
         if !holds(Rule::HoleIsTold) {
             return Pushed::Queued;
@@ -142,6 +157,9 @@ impl<C> Session<C> {
             // An emptied tree keeps a node; a new one owns nothing.
             self.outstanding = BTreeSet::new();
         }
+        if self.is_elsewhere() {
+            return Replied::Elsewhere;
+        }
         match self.answer(request, outcome, bounds) {
             Pushed::Queued => Replied::Queued,
             Pushed::Slow => Replied::Slow,
@@ -174,6 +192,9 @@ impl<C> Session<C> {
     /// Tells the client of a fault in its item at `position` by a `chsk/error`, now or after its
     /// handler failed.
     pub fn report(&mut self, position: u64, refusal: &Refusal, bounds: &Bounds) -> Pushed {
+        if self.is_elsewhere() {
+            return Pushed::Elsewhere;
+        }
         let data = Value::Map(vec![
             (
                 Value::Text("code".to_owned()),
@@ -246,7 +267,7 @@ impl<C> Session<C> {
         }
     }
 
-    fn end_keeping_close(&mut self) {
+    pub(super) fn end_keeping_close(&mut self) {
         let ending = self.ending.take();
         self.end();
         self.ending = ending;

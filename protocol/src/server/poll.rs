@@ -25,7 +25,8 @@ pub enum PollRefused {
     LowerAttempt,
     /// A GET with a higher `n` was here before, so nobody waits for this one: 409.
     LowerTurn,
-    /// A hello of this number was never here, so this is not where the session lives: 410.
+    /// A hello of this number was never here, or the session has been released to another node: this
+    /// is not where it lives. 410.
     HigherAttempt,
     /// The session is at another node, or on its way between two: 410, unless it can be relayed.
     Elsewhere,
@@ -217,7 +218,7 @@ impl<C> Session<C> {
         if self.over && !farewell {
             return Err(PollRefused::Over);
         }
-        if attempt > self.attempt {
+        if attempt > self.attempt || self.standing() != Standing::Home {
             return Err(PollRefused::HigherAttempt);
         }
         if self.transport != Transport::Poll && holds(lower) {

@@ -19,6 +19,9 @@ pub enum Tick {
     Close,
     /// The client of a poll has not come back: it is detached, and there is nothing to close.
     Silent,
+    /// [`Session::next_item`] has something, which had waited for another node.
+    /// [`Session::write`] may have something too.
+    Work,
 }
 
 /// How much longer than usual a frame of this size may keep a link silent.
@@ -27,10 +30,13 @@ pub(crate) fn patience(bytes: u64) -> u64 {
 }
 
 impl<C> Session<C> {
-    /// Lets time pass. Call it at [`Session::deadline`] or, simpler, once a second.
+    /// Lets time pass, for attached sessions and others. Call it at [`Session::deadline`] or, simpler, once a second.
     ///
     /// Acknowledges whatever is unacknowledged, so that a sweep of one second keeps the promise of one second.
     pub fn tick(&mut self, now: Millis, bounds: &Bounds) -> Tick {
+        if self.moving.is_some() && self.tick_moving(now, bounds) {
+            return Tick::Work;
+        }
         if !self.attached {
             return Tick::Quiet;
         }
@@ -60,10 +66,12 @@ impl<C> Session<C> {
         }
     }
 
-    /// When [`Session::tick`] has something to do, if nothing happens before. `None` while detached.
+    /// When [`Session::tick`] has something to do, if nothing happens before. `None` while detached,
+    /// unless the session came from, or went to, another node lately.
     pub fn deadline(&self, bounds: &Bounds) -> Option<Millis> {
+        let moving = self.moving_deadline();
         if !self.attached {
-            return None;
+            return moving;
         }
         let quiet = self
             .silent_until(bounds)
@@ -73,7 +81,7 @@ impl<C> Session<C> {
         } else {
             Millis::MAX
         };
-        Some(quiet.min(ack))
+        Some(quiet.min(ack).min(moving.unwrap_or(Millis::MAX)))
     }
 
     /// Bytes came from the connection behind `link`, perhaps only part of a frame: a sign of life.

@@ -36,6 +36,17 @@ pub struct Place {
 }
 
 impl Place {
+    /// The last place before this one.
+    pub(crate) fn before(self) -> Place {
+        match self.index.checked_sub(1) {
+            Some(index) => Place { index, ..self },
+            None => Place {
+                seq: self.seq.saturating_sub(1),
+                index: u16::MAX,
+            },
+        }
+    }
+
     /// Whether nothing of the publisher can be missing between this place and `later`. A place
     /// later in the same batch counts: what stood between was for others, or would have come first.
     pub(crate) fn is_followed_by(self, later: Place) -> bool {

@@ -21,6 +21,8 @@ pub struct Taker {
     again: bool,
     parts: Vec<Bytes>,
     of: u16,
+    /// When the holder's first answer came: about when it cut.
+    cut: Millis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,7 @@ impl Taker {
             again: false,
             parts: Vec::new(),
             of: 0,
+            cut: Millis(0),
         }
     }
 
@@ -140,6 +143,9 @@ impl Taker {
                     return self.give_up(Finish::Fresh, session);
                 }
                 (self.of, self.asked, self.again) = (of, Some(holder), false);
+                if self.parts.is_empty() {
+                    self.cut = now;
+                }
                 self.parts.push(body);
                 if self.parts.len() < usize::from(of) {
                     return self.ask();
@@ -177,11 +183,11 @@ impl Taker {
         let (Ok(snapshot), Some(holder)) = (Snapshot::decode(&whole.freeze()), &self.asked) else {
             return self.give_up(Finish::Fresh, session);
         };
-        if !session.install(snapshot, holder.clone(), &self.release, now, bounds) {
+        if !session.install(snapshot, holder, &self.release, self.cut, now, bounds) {
             return self.give_up(Finish::Fresh, session);
         }
         if !holds(Rule::DoneNeedsYes) {
-            return self.taken(session, now, bounds);
+            return self.taken(session, now);
         }
         self.stage = Stage::Done;
         self.ask()
@@ -195,11 +201,14 @@ impl Taker {
         bounds: &Bounds,
     ) -> Step {
         match heard {
-            Heard::Answer(Answer::Granted) => self.taken(session, now, bounds),
+            Heard::Answer(Answer::Granted) => self.taken(session, now),
             Heard::NoResponders if holds(Rule::DeadHolderIsYes) => {
-                let step = self.taken(session, now, bounds);
+                let step = self.taken(session, now);
                 // What had reached it late and was to be forwarded is lost, and nobody knows of it.
-                session.debtor_died(bounds);
+                let _ = session.gap("takeover", bounds);
+                if let Some(holder) = self.asked.take() {
+                    session.debtor_died(&holder, bounds);
+                }
                 step
             }
             Heard::Answer(Answer::Void | Answer::LowerAttempt) => {
@@ -209,14 +218,14 @@ impl Taker {
                 self.again = true;
                 self.ask()
             }
-            Heard::Late if !holds(Rule::UnansweredDoneIsGap) => self.taken(session, now, bounds),
+            Heard::Late if !holds(Rule::UnansweredDoneIsGap) => self.taken(session, now),
             _ => self.give_up(Finish::Fresh, session),
         }
     }
 
-    fn taken<C: Clone>(&mut self, session: &mut Session<C>, now: Millis, bounds: &Bounds) -> Step {
+    fn taken<C: Clone>(&mut self, session: &mut Session<C>, now: Millis) -> Step {
         self.stage = Stage::Over;
-        session.granted(now, bounds);
+        session.granted(now);
         Step::Finished(Finish::Taken)
     }
 

@@ -56,6 +56,9 @@ impl Node {
                         panic!("our client named a session that is not its own")
                     }
                     Err(AttachRefused::Over | AttachRefused::Lost) => {}
+                    Err(AttachRefused::Arriving | AttachRefused::Moved) => {
+                        panic!("one node alone moves nothing")
+                    }
                 }
             }
             session.end();

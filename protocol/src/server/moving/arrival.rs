@@ -1,0 +1,225 @@
+//! The taker's side of a takeover: registered, installed, granted, or given up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::taken::Taken;
+use super::{Arriving, Moving, Standing};
+use crate::codec::Codec;
+use crate::ids::{ClientId, NodeId, SessionId, Uid};
+use crate::millis::Millis;
+use crate::out_frame::OutFrame;
+use crate::out_queue::OutQueue;
+use crate::rules::{Rule, holds};
+use crate::server::{Bounds, Item, ItemKind, Link, Session};
+use crate::takeover::{Applied, CarriedItem, FORWARD_MS, HOLD_MS, Release, Snapshot};
+
+/// How much longer than forwards come, and are held, a session remembers what it has.
+const MARGIN_MS: u64 = 1_000;
+
+impl<C> Session<C> {
+    /// A session that another node has: registered before that one is asked, so that pushes and
+    /// gaps go into its side buffer from now on. `context` goes with the items that arrive
+    /// unstarted. [`Session::heard_before`] comes next.
+    pub fn arriving(
+        id: SessionId,
+        client: ClientId,
+        uid: Option<Uid>,
+        codec: Codec,
+        context: C,
+    ) -> Self {
+        let mut session = Session::new(id, client, uid, codec);
+        let mut moving = Moving::new();
+        moving.arriving = Some(Arriving::new(context));
+        session.moving = Some(Box::new(moving));
+        session
+    }
+
+    /// The same for a session that went from here to another node and is wanted back. False if it
+    /// is not gone.
+    pub fn arrive_again(&mut self, context: C) -> bool {
+        if self.over || self.standing() != Standing::Moved {
+            return false;
+        }
+        let moving = self.moving.get_or_insert_with(|| Box::new(Moving::new()));
+        moving.arriving = Some(Arriving::new(context));
+        true
+    }
+
+    /// Tells an arriving session what its node's journal said when it was registered. Registration
+    /// and extract best happen under the lock under which the journal is written: what stands
+    /// between them is counted twice, or not at all.
+    pub fn heard_before(&mut self, before: Applied, now: Millis) {
+        if let Some(arriving) = self.moving.as_deref_mut().and_then(|m| m.arriving.as_mut()) {
+            (arriving.before, arriving.registered) = (before, now);
+        }
+    }
+
+    /// The holder's yes: the session is home, and detached.
+    pub(crate) fn granted(&mut self, now: Millis) {
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        moving.arriving = None;
+        moving.moved = None;
+        if let Some(taken) = &mut moving.taken {
+            taken.until = now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS);
+        }
+        self.detached_at = now;
+    }
+
+    /// The session cannot be had. It is over, or what it was before: gone.
+    pub(crate) fn give_up_arrival(&mut self) {
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        let installed = moving.arriving.as_ref().is_some_and(|a| a.installed);
+        if moving.moved.is_none() || installed {
+            // What was installed has another home now, or none.
+            return self.end_keeping_close();
+        }
+        moving.arriving = None;
+    }
+}
+
+impl<C: Clone> Session<C> {
+    /// Makes this the session that `holder` cut at `cut`. False, and nothing is usable, if that
+    /// cannot be.
+    pub(crate) fn install(
+        &mut self,
+        snapshot: Snapshot,
+        holder: &NodeId,
+        release: &Release,
+        cut: Millis,
+        now: Millis,
+        bounds: &Bounds,
+    ) -> bool {
+        let end = snapshot.base.checked_add(snapshot.items.len() as u64);
+        let Some(end) = end.filter(|_| snapshot.base == release.received) else {
+            return false;
+        };
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return false;
+        };
+        let Some(arriving) = moving.arriving.as_mut().filter(|a| !a.installed) else {
+            return false;
+        };
+        if !in_order(&snapshot) || snapshot.refs.len() > bounds.max_outstanding {
+            return false;
+        }
+        arriving.installed = true;
+        arriving.side_bytes = 0;
+        let side = std::mem::take(&mut arriving.side);
+        let context = arriving.context.clone();
+        let before = std::mem::take(&mut arriving.before);
+        let registered = arriving.registered;
+        let taken = Taken::new(holder.clone(), snapshot.applied, cut, &before, registered);
+        moving.taken = Some(taken);
+
+        let mut out = OutQueue::behind(snapshot.base);
+        for body in &snapshot.items {
+            out.push(OutFrame::new(self.codec, body));
+        }
+        self.out = out;
+        self.gap_at = snapshot.gap_at.min(end);
+        self.answer_at = snapshot.answer_at.min(end);
+        (self.received, self.told) = (snapshot.received, snapshot.received);
+        self.attempt = release.attempt;
+        // Whoever attaches now resumes.
+        self.link = Link(self.link.0.max(1));
+        self.carry_running(snapshot.running, holder, now);
+        self.carry_items(snapshot.inbox, snapshot.refs, holder, &context, now);
+        for early in side {
+            self.take_early(early, now, bounds);
+        }
+        !self.over
+    }
+
+    /// The handler that runs at the holder, or somewhere behind it; or here, if the session had
+    /// been here before.
+    fn carry_running(&mut self, running: Option<(u64, u64)>, holder: &NodeId, now: Millis) {
+        let ours = self.inbox.running().map(|(position, _)| position);
+        let Some((position, left_ms)) = running.filter(|_| holds(Rule::InboxWaitsForReturn)) else {
+            return self.inbox.set_running(0);
+        };
+        if ours == Some(position) {
+            return;
+        }
+        self.inbox.set_running(position);
+        if let Some(moving) = self.moving.as_deref_mut() {
+            moving.running = Some((holder.clone(), now.plus(left_ms)));
+        }
+    }
+
+    fn carry_items(
+        &mut self,
+        items: Vec<CarriedItem>,
+        refs: Vec<u32>,
+        holder: &NodeId,
+        context: &C,
+        now: Millis,
+    ) {
+        let here: BTreeSet<u32> = items
+            .iter()
+            .filter_map(|item| item.request.map(|(request, _)| request))
+            .collect();
+        let before = std::mem::take(&mut self.outstanding);
+        self.outstanding = refs.into_iter().collect();
+        if let Some(moving) = self.moving.as_deref_mut() {
+            // A handler that was at work here when the session left still is.
+            let owed = self.outstanding.difference(&here);
+            let theirs = |request: &u32| match (before.contains(request), &moving.refs) {
+                (true, refs) => refs.get(request).cloned(),
+                (false, _) => Some(holder.clone()),
+            };
+            let owed: BTreeMap<u32, NodeId> = owed
+                .filter_map(|request| theirs(request).map(|node| (*request, node)))
+                .collect();
+            moving.refs = owed;
+        }
+        for item in items {
+            let bytes = item.data.bytes().len();
+            let (id, data) = (item.id, item.data);
+            let kind = match item.request {
+                None => ItemKind::Event { id, data },
+                Some((request, timeout_ms)) => ItemKind::Request {
+                    request,
+                    id,
+                    data,
+                    timeout_ms,
+                },
+            };
+            let item = Item {
+                position: item.position,
+                kind,
+                context: context.clone(),
+                at: Millis(now.0.saturating_sub(item.waited_ms)),
+            };
+            self.inbox.put(item, bytes);
+        }
+    }
+}
+
+/// Whether the items of the client are ones that it can have sent, each once.
+fn in_order(snapshot: &Snapshot) -> bool {
+    let running = snapshot.running.map_or(0, |(position, _)| position);
+    let mut last = running;
+    let rising = snapshot.inbox.iter().all(|item| {
+        let rises = item.position > last && item.position <= snapshot.received;
+        last = item.position;
+        rises
+    });
+    rising && running <= snapshot.received
+}
+
+impl<C> Arriving<C> {
+    fn new(context: C) -> Arriving<C> {
+        Arriving {
+            context,
+            before: Applied::default(),
+            registered: Millis(0),
+            side: VecDeque::new(),
+            side_bytes: 0,
+            installed: false,
+        }
+    }
+}

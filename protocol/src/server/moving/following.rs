@@ -1,0 +1,213 @@
+//! Pushes, gaps and time for a session that is, or was lately, on its way between nodes.
+
+use super::taken::{Held, Own};
+use super::{Early, GAP, Moving, Standing};
+use crate::codes::CloseCode;
+use crate::ids::NodeId;
+use crate::millis::Millis;
+use crate::out_frame::OutFrame;
+use crate::rules::{Rule, holds};
+use crate::server::{Bounds, Pushed, Session};
+use crate::takeover::{Forward, Identity};
+
+impl<C> Session<C> {
+    /// Whether what is to be said to the client must be said at another node alone.
+    pub(in crate::server) fn is_elsewhere(&self) -> bool {
+        self.moving
+            .as_deref()
+            .is_some_and(|moving| moving.moved.is_some() && moving.frozen.is_none())
+            && !self.is_installed()
+    }
+
+    /// Whether the session is on its way here and its queue has come.
+    fn is_installed(&self) -> bool {
+        let moving = self.moving.as_deref();
+        moving
+            .and_then(|moving| moving.arriving.as_ref())
+            .is_some_and(|arriving| arriving.installed)
+    }
+
+    /// Puts something in line for the queue that is not here yet.
+    pub(super) fn put_aside(&mut self, early: Early, bytes: usize, bounds: &Bounds) -> Pushed {
+        let side = self.moving.as_deref_mut().and_then(|m| m.arriving.as_mut());
+        let Some(arriving) = side else {
+            return Pushed::Over;
+        };
+        let bytes = bytes + size_of::<Early>();
+        if arriving.side_bytes + bytes > bounds.max_queue_bytes {
+            self.abort(CloseCode::SLOW, "slow consumer");
+            self.end_keeping_close();
+            return Pushed::Slow;
+        }
+        arriving.side_bytes += bytes;
+        arriving.side.push_back(early);
+        Pushed::Queued
+    }
+
+    /// [`Session::push`] for a session with something in its box.
+    pub(in crate::server) fn push_moving(
+        &mut self,
+        item: &OutFrame,
+        identity: &Identity,
+        bounds: &Bounds,
+    ) -> Pushed {
+        if self.over {
+            return Pushed::Over;
+        }
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return self.append(item, bounds);
+        };
+        if moving.side_is_open() {
+            if !holds(Rule::SideBufferFirst) {
+                return Pushed::Known;
+            }
+            return self.put_aside(Early::Push(*identity, item.clone()), item.len(), bounds);
+        }
+        if self.standing() == Standing::Moved {
+            return match self.forwards_to() {
+                Some(_) => Pushed::Elsewhere,
+                None => Pushed::Over,
+            };
+        }
+        if self.standing() == Standing::Frozen && !holds(Rule::FrozenReceives) {
+            return Pushed::Known;
+        }
+        self.take_own(item, identity, bounds)
+    }
+
+    /// An own copy of a push, for the queue that is here.
+    pub(super) fn take_own(
+        &mut self,
+        item: &OutFrame,
+        identity: &Identity,
+        bounds: &Bounds,
+    ) -> Pushed {
+        let taken = self.moving.as_deref_mut().and_then(|m| m.taken.as_mut());
+        let Some(taken) = taken else {
+            return self.append(item, bounds);
+        };
+        let first = match taken.own(identity) {
+            Own::Known => return Pushed::Known,
+            Own::Append(first) => first,
+        };
+        for held in first {
+            let _ = self.let_out(held, bounds);
+        }
+        let pushed = self.append(item, bounds);
+        if let Some(taken) = self.taken() {
+            taken.appended(identity, false);
+        }
+        pushed
+    }
+
+    /// Puts a forward in line whose own copy did not come, behind a gap unless nothing of its
+    /// publisher can be missing before it.
+    pub(super) fn let_out(&mut self, held: Held, bounds: &Bounds) -> Pushed {
+        let next = self
+            .taken()
+            .is_none_or(|taken| taken.is_next(&held.identity));
+        if !next {
+            let _ = self.gap(GAP, bounds);
+        }
+        let pushed = self.append(&held.item, bounds);
+        if let Some(taken) = self.taken() {
+            taken.appended(&held.identity, true);
+        }
+        // Behind the cut it is news to the taker as well.
+        if self.standing() == Standing::Frozen
+            && self.forwards_to().is_some()
+            && let Some(moving) = self.moving.as_deref_mut()
+        {
+            moving.on.push(held);
+        }
+        pushed
+    }
+
+    pub(super) fn taken(&mut self) -> Option<&mut super::Taken> {
+        self.moving.as_deref_mut()?.taken.as_mut()
+    }
+
+    /// [`Session::gap`] where the queue is not here; `None` if it is.
+    pub(in crate::server) fn gap_elsewhere(
+        &mut self,
+        reason: &str,
+        bounds: &Bounds,
+    ) -> Option<Pushed> {
+        if self.moving.as_deref()?.side_is_open() {
+            let early = Early::Gap(reason.to_owned());
+            return Some(self.put_aside(early, reason.len(), bounds));
+        }
+        if self.standing() != Standing::Moved {
+            return None;
+        }
+        Some(match self.forwards_to() {
+            Some(_) => Pushed::Elsewhere,
+            None => Pushed::Over,
+        })
+    }
+
+    /// Messages for [`Session::owner`] that came up by themselves: to be told to it, in order,
+    /// after `push`, `forwarded`, `done` and `tick`. `from` is this node.
+    pub fn take_forwards(&mut self, from: &NodeId) -> Vec<Forward> {
+        let session = self.id.clone();
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return Vec::new();
+        };
+        let on = std::mem::take(&mut moving.on).into_iter();
+        if !holds(Rule::ForwardedOn) {
+            return Vec::new();
+        }
+        let forwards = on.map(|held| Forward::Item {
+            from: from.clone(),
+            session: session.clone(),
+            identity: held.identity,
+            body: held.item.body(),
+        });
+        let forwards = forwards.collect();
+        self.settle_moving();
+        forwards
+    }
+
+    /// Lets time pass in the box. Whether items may start that could not before.
+    pub(in crate::server) fn tick_moving(&mut self, now: Millis, bounds: &Bounds) -> bool {
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return false;
+        };
+        if let Some(moved) = &mut moving.moved {
+            moved.forwarding &= now < moved.until;
+        }
+        let over = moving
+            .running
+            .as_ref()
+            .is_some_and(|(_, until)| *until <= now);
+        if over && holds(Rule::InboxWaitIsBounded) {
+            moving.running = None;
+            self.inbox.set_running(0);
+        }
+        let due = moving.taken.as_mut().map(|taken| taken.due(now));
+        for held in due.unwrap_or_default() {
+            let _ = self.let_out(held, bounds);
+        }
+        if let Some(moving) = self.moving.as_deref_mut() {
+            moving.taken.take_if(|taken| taken.until <= now);
+        }
+        self.settle_moving();
+        self.standing() == Standing::Home && self.inbox.has_work() && over
+    }
+
+    pub(in crate::server) fn moving_deadline(&self) -> Option<Millis> {
+        self.moving.as_deref().map(Moving::deadline)
+    }
+}
+
+impl<C> Moving<C> {
+    fn deadline(&self) -> Millis {
+        let moved = self.moved.as_ref().filter(|moved| moved.forwarding);
+        let moved = moved.map(|moved| moved.until);
+        let running = self.running.as_ref().map(|(_, until)| *until);
+        let taken = self.taken.as_ref();
+        let taken = taken.map(|taken| taken.until.min(taken.next_due()));
+        let all = [moved, running, taken];
+        all.into_iter().flatten().min().unwrap_or(Millis::MAX)
+    }
+}
