@@ -214,8 +214,8 @@ impl Client {
         self.command(Command::Break { close_socket }).await
     }
 
-    /// Test aid: from now on this share of the items that are written, 0 to 1, breaks the connection
-    /// instead.
+    /// Test aid: from now on this share of writes, 0 to 1, breaks the connection instead. What
+    /// leaves together, as the line does after a reconnect, counts as one.
     ///
     /// # Errors
     /// The client has ended.

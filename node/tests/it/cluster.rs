@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use tengen_bus::testing::NatsServer;
+use tengen_bus::testing::{NatsServer, Proxy};
 use tengen_bus::{Bus, LocalNet, NatsOptions};
 use tengen_client::Client;
 use tengen_node::{Handle, Node, NodeBuilder};
@@ -126,10 +126,7 @@ impl Running {
 
     /// The channel socket's address.
     pub(crate) fn url(&self) -> String {
-        match self.way.served {
-            Served::Own => format!("ws://{}/chsk", self.address),
-            Served::Axum => format!("ws://{}/app/chsk", self.address),
-        }
+        self.way.url(self.address)
     }
 
     /// The same for those who poll.
@@ -171,6 +168,7 @@ fn within_an_app(node: Router) -> Router {
 /// Nodes on one bus.
 pub(crate) struct Cluster {
     pub net: Net,
+    way: Way,
     nodes: Vec<Running>,
 }
 
@@ -195,7 +193,7 @@ impl Cluster {
             let builder = plain(number, net.bus().await);
             nodes.push(Running::start(way, change(builder)).await);
         }
-        let cluster = Cluster { net, nodes };
+        let cluster = Cluster { net, way, nodes };
         for number in 0..count {
             cluster.ready(number).await;
         }
@@ -254,11 +252,21 @@ impl Cluster {
 
     /// A client in the making, for tests that choose codec, client id and so on.
     pub(crate) fn builder(&self, number: usize, uid: Option<&str>) -> tengen_client::Builder {
-        let builder = self.nodes[number].client();
-        match uid {
-            Some(uid) => builder.header("x-uid", &encoded(uid)),
-            None => builder,
-        }
+        named(self.nodes[number].client(), uid)
+    }
+
+    /// The same through a proxy in front of any of the nodes.
+    pub(crate) fn through(&self, proxy: &Proxy, uid: Option<&str>) -> tengen_client::Builder {
+        named(self.way.client(&self.way.url(proxy.address())), uid)
+    }
+
+    /// A proxy that leads to the nodes of these numbers, in turn.
+    pub(crate) async fn proxy(&self, numbers: &[usize]) -> Proxy {
+        Proxy::start(&self.addresses(numbers)).await
+    }
+
+    pub(crate) fn addresses(&self, numbers: &[usize]) -> Vec<SocketAddr> {
+        numbers.iter().map(|&it| self.nodes[it].address).collect()
     }
 
     /// The bus as a service sees it.
@@ -309,15 +317,22 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
 }
 
 /// Waits for `what`, at most [`PATIENCE`].
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl IntoFuture<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("not within {PATIENCE:?}: {what}"),
     }
 }
 
+fn named(builder: tengen_client::Builder, uid: Option<&str>) -> tengen_client::Builder {
+    match uid {
+        Some(uid) => builder.header("x-uid", &encoded(uid)),
+        None => builder,
+    }
+}
+
 /// A uid as a header value: percent-encoded, since any text is a uid.
-fn encoded(uid: &str) -> String {
+pub(crate) fn encoded(uid: &str) -> String {
     tengen_protocol::subject::encode_header(uid)
 }
 

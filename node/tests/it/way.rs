@@ -1,6 +1,7 @@
 //! The ways in which one test runs: over which bus, transport, codec and server; `each_way!` makes a case of each.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use tengen_client::{Builder, Client};
@@ -42,6 +43,14 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// The channel socket behind `address`.
+    pub(crate) fn url(self, address: SocketAddr) -> String {
+        match self.served {
+            Served::Own => format!("ws://{address}/chsk"),
+            Served::Axum => format!("ws://{address}/app/chsk"),
+        }
+    }
+
     /// A client of the channel socket at `url`.
     pub(crate) fn client(self, url: &str) -> Builder {
         let builder = Client::builder(url).codec(self.codec);

@@ -127,7 +127,8 @@ impl Session {
         self.open(now);
     }
 
-    /// Test aid: this share of item writes breaks the connection instead.
+    /// Test aid: this share of writes breaks the connection instead. What is written together, as
+    /// the line is after a reconnect, counts as one.
     pub fn set_bad_connection_rate(&mut self, rate: f64) {
         self.bad_connection_rate = rate;
     }

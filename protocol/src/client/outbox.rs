@@ -177,7 +177,9 @@ impl Session {
             if self.out.waiting() == 0 {
                 break;
             }
-            if self.random.chance(self.bad_connection_rate) {
+            // Once for all that is written together: were each item to break the connection, a
+            // long line would never get through.
+            if !wrote && self.random.chance(self.bad_connection_rate) {
                 return self.break_connection(true, now);
             }
             wrote += self.write_item(now);
