@@ -74,10 +74,7 @@ impl Builder {
     pub(crate) fn new(url: String) -> Builder {
         Builder {
             url,
-            options: Options {
-                transport: TransportChoice::Ws,
-                ..Options::default()
-            },
+            options: Options::default(),
             client_id: None,
             params: None,
             headers: Headers::default(),

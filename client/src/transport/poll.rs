@@ -45,8 +45,6 @@ pub(crate) struct Polling {
     timer: Option<(Millis, Pin<Box<Sleep>>)>,
     /// Set once the session is done with it: what is in line has this long to leave.
     patience: Option<Pin<Box<Sleep>>>,
-    /// Bytes handed over and not yet answered.
-    backlog: usize,
 }
 
 /// One request at a time.
@@ -70,14 +68,12 @@ impl Polling {
             post: Lane::default(),
             timer: None,
             patience: None,
-            backlog: 0,
         }
     }
 
     fn begin(&mut self, exchange: Exchange) {
         let shared = Arc::clone(&self.shared);
         let lane = if exchange.post {
-            self.backlog = self.backlog.saturating_sub(exchange.body.len());
             &mut self.post
         } else {
             &mut self.get
@@ -187,12 +183,11 @@ impl Transport for Polling {
     }
 
     fn send(&mut self, frame: Bytes, position: Option<u64>) {
-        self.backlog += frame.len();
         self.machine.write(frame, position);
     }
 
     fn backlog(&self) -> usize {
-        self.backlog
+        self.machine.backlog()
     }
 
     fn close(&mut self, _: u16, _: &str) {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use tengen_client::{Builder, Client};
+use tengen_client::{Builder, Client, TransportChoice};
 use tengen_protocol::Codec;
 
 use crate::cluster::Kind;
@@ -13,13 +13,16 @@ use crate::cluster::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Ws,
+    Poll,
+    Auto,
 }
 
 impl By {
     /// What carries the connection where nothing hinders it, as handlers see it.
     pub(crate) fn transport(self) -> &'static str {
         match self {
-            By::Ws => "ws",
+            By::Ws | By::Auto => "ws",
+            By::Poll => "poll",
         }
     }
 }
@@ -53,10 +56,12 @@ impl Way {
 
     /// A client of the channel socket at `url`.
     pub(crate) fn client(self, url: &str) -> Builder {
-        let builder = Client::builder(url).codec(self.codec);
-        match self.by {
-            By::Ws => builder,
-        }
+        let transport = match self.by {
+            By::Ws => TransportChoice::Ws,
+            By::Poll => TransportChoice::Poll,
+            By::Auto => TransportChoice::Auto,
+        };
+        Client::builder(url).codec(self.codec).transport(transport)
     }
 }
 

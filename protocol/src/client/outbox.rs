@@ -179,7 +179,7 @@ impl Session {
             }
             // Once for all that is written together: were each item to break the connection, a
             // long line would never get through.
-            if !wrote && self.random.chance(self.bad_connection_rate) {
+            if wrote == 0 && self.random.chance(self.bad_connection_rate) {
                 return self.break_connection(true, now);
             }
             wrote += self.write_item(now);
