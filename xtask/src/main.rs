@@ -1,5 +1,6 @@
 //! `cargo xtask`: the project's entry points, one subcommand each.
 
+mod chaos;
 mod demo;
 mod exec;
 mod suite;
@@ -34,6 +35,8 @@ enum Task {
         /// Only the benches whose name contains this.
         filter: Option<String>,
     },
+    /// The fault tests with every timing at its default, and as long as you like.
+    Chaos(chaos::Options),
     /// Check the house rules: layers, file lengths, first lines, the packages in use.
     Tidy,
     /// Fetch everything the demo and the tests need into target/tools/.
@@ -58,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 .args(filter)
                 .current_dir(&workspace.root),
         ),
+        Task::Chaos(options) => chaos::chaos(&workspace, &options),
         Task::Tidy => tidy::check(&workspace),
         Task::Tools => tools::fetch_all(&workspace),
         Task::Web { fast } => web::build(&workspace, fast),

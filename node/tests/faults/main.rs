@@ -1,5 +1,7 @@
 //! Real parts under real faults: node processes, nats-servers, proxies, a hundred clients, and a ledger that forgives nothing untold.
 
+mod balanced;
+mod balancer;
 mod cuts;
 mod kills;
 mod ledger;

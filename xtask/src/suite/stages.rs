@@ -35,6 +35,12 @@ pub(super) fn all(suite: &mut Suite<'_>) {
     }
     suite.stage("rust tests", |workspace, count| {
         let server = tools::nats_server(workspace)?;
+        let balancers = match tools::balancers() {
+            Ok(balancers) => Some(balancers),
+            Err(missing) if workspace.ci => return Err(missing),
+            // The tests that need them say that they are left out.
+            Err(_) => None,
+        };
         // Tests of other crates start the real binary.
         run(cargo(workspace).args(["build", "--package", "tengen-node", "--bins"]))?;
         let mut tests = cargo(workspace);
@@ -46,6 +52,11 @@ pub(super) fn all(suite: &mut Suite<'_>) {
                 workspace.target.join("debug/tengen-node"),
             )
             .env("WSCAT", tools::npm_tool(workspace, "wscat")?);
+        if let Some(balancers) = balancers {
+            tests
+                .env("NGINX", balancers.nginx)
+                .env("HAPROXY", balancers.haproxy);
+        }
         counted(&mut tests, count)
     });
     suite.stage("javascript tests", javascript);

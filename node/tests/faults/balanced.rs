@@ -1,0 +1,94 @@
+//! The same behind nginx and haproxy, in turn and without affinity.
+
+use std::time::Duration;
+
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use tengen_bus::testing::Proxy;
+use tengen_client::TransportChoice;
+
+use crate::balancer::{Balancer, Kind};
+use crate::pace::Pace;
+use crate::pushing::Pushing;
+use crate::visitors::{Report, Visitors, assert_all};
+use crate::world::{World, soon};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f96_behind_nginx_connections_cut_and_reset_lose_nothing_untold() {
+    connections_cut_and_reset_lose_nothing_untold(Kind::Nginx).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f96_behind_haproxy_connections_cut_and_reset_lose_nothing_untold() {
+    connections_cut_and_reset_lose_nothing_untold(Kind::Haproxy).await;
+}
+
+async fn connections_cut_and_reset_lose_nothing_untold(kind: Kind) {
+    let world = World::start().await;
+    let Some(balancer) = Balancer::start(kind, &world).await else {
+        return;
+    };
+    let door = Proxy::start(&[balancer.address]).await;
+    let visitors = Visitors::enter(&world, 100, |_| door.address()).await;
+    let url = world.nats.server(0).url();
+    let pushing = Pushing::start(&url, &url, 50).await;
+
+    let mut random = rand::rngs::SmallRng::seed_from_u64(96);
+    let end = tokio::time::Instant::now() + Pace::of_this_run().trouble;
+    while tokio::time::Instant::now() < end {
+        if let Some(link) = door.links().choose(&mut random) {
+            match random.random_range(0..3) {
+                0 => link.cut(),
+                1 => link.reset(),
+                _ => link.blackhole(),
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let ends = pushing.stop().await;
+    let reports = visitors.leave(&world, &ends).await;
+    assert_all("nothing untold", &reports, Report::is_honest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f29_a_balancer_that_restarts_costs_nobody_anything_untold() {
+    let world = World::start().await;
+    let Some(mut balancer) = Balancer::start(Kind::Nginx, &world).await else {
+        return;
+    };
+    let visitors = Visitors::enter(&world, 100, |_| balancer.address).await;
+    let url = world.nats.server(0).url();
+    let pushing = Pushing::start(&url, &url, 50).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    balancer.kill();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    balancer.start_again().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let ends = pushing.stop().await;
+    let reports = visitors.leave(&world, &ends).await;
+    assert_all("nothing untold", &reports, Report::is_honest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f23_a_client_that_may_not_poll_says_what_a_proxy_does_to_its_websockets_and_never_polls() {
+    let world = World::start().await;
+    for kind in [Kind::Nginx, Kind::Haproxy] {
+        let Some(balancer) = Balancer::start(kind, &world).await else {
+            return;
+        };
+        let url = format!("ws://{}/chsk", balancer.no_upgrades);
+        let builder = Pace::of_this_run().client(&url);
+        let client = builder.transport(TransportChoice::Ws).spawn();
+        let client = client.expect("good settings");
+        let mut state = client.state();
+        let told = state.wait_for(|state| state.last_error.is_some() && state.transport.is_none());
+        let told = soon("it says why", told).await.expect("it lives").clone();
+        assert!(!told.ever_opened, "{told:?}");
+        let error = told.last_error.as_ref().expect("an error");
+        assert!(error.http_status.is_some(), "{error:?}");
+        client.close().await;
+    }
+    for node in &world.nodes {
+        assert_eq!(node.metric("tengen_poll_hellos_total").await, 0);
+    }
+}
