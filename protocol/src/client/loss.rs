@@ -151,7 +151,13 @@ impl Session {
         self.leave_quietly();
         self.note_stable(&lost, now);
         self.note_death(&lost, how, now);
-        self.note_unopened(&lost);
+        let requested = [
+            CloseReason::RequestedDisconnect,
+            CloseReason::RequestedReconnect,
+        ];
+        if !requested.contains(&reason) {
+            self.note_unopened(&lost);
+        }
         self.fallback.upgrade_at = None;
         let is_ws = lost.transport == Transport::Ws;
         let error = fault(lost.is_open(), how, now);

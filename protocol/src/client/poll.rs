@@ -86,8 +86,13 @@ pub struct Poll {
     line: Line,
     post: Option<u64>,
     post_pause: Pause,
+    /// The newest count of a POST, and how many items of the server have to be here before it may
+    /// be told.
+    held: Option<(u64, u64)>,
 
     n: u64,
+    /// Items of the server that have come, as far as this connection knows.
+    items: u64,
     get: Option<Get>,
     get_pause: Pause,
 
@@ -104,6 +109,7 @@ struct Greeted {
 #[derive(Clone, Copy, Debug)]
 struct Get {
     id: u64,
+    received: u64,
     begun: Millis,
 }
 
@@ -139,7 +145,9 @@ impl Poll {
             line: Line::default(),
             post: None,
             post_pause: Pause::default(),
+            held: None,
             n: 0,
+            items: 0,
             get: None,
             get_pause: Pause::default(),
             closing: false,
@@ -193,7 +201,12 @@ impl Poll {
         if self.get.is_none() && !self.closing && self.get_pause.is_over(now) {
             let id = self.new_id();
             self.n += 1;
-            self.get = Some(Get { id, begun: now });
+            self.items = received;
+            self.get = Some(Get {
+                id,
+                received,
+                begun: now,
+            });
             let query = format!("received={received}&n={}", self.n);
             return Some(self.exchange(id, false, query, Bytes::new(), timeout_ms));
         }

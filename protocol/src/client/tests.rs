@@ -1,8 +1,11 @@
 //! Promises of the client half, in virtual time, and the fixture they share.
 
 mod ends;
+mod exchanges;
+mod fallback;
 mod opening;
 mod outcomes;
+mod polling;
 mod resuming;
 mod routing;
 mod silence;

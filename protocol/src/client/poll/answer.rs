@@ -2,7 +2,7 @@
 
 use super::{Get, Greeted, HttpAnswer, Pause, Poll, PollEvent, TransportClose};
 use crate::codes::{CloseCode, ErrorCode};
-use crate::frame::ServerFrame;
+use crate::frame::{ServerFrame, is_item};
 use crate::limits::Limits;
 use crate::millis::Millis;
 
@@ -99,11 +99,22 @@ impl Poll {
             return Vec::new();
         }
         // With a third element some of these items were refused, and the answers to them come by
-        // GET, with an ack behind them: a promise resolved now would resolve wrongly.
-        match sent {
-            None => vec![PollEvent::Frame(frame)],
-            Some(_) => vec![PollEvent::Heard],
-        }
+        // GET: a promise resolved before they are here would resolve wrongly.
+        self.held = Some((received, sent.unwrap_or(0)));
+        let mut events = vec![PollEvent::Heard];
+        events.extend(self.let_go());
+        events
+    }
+
+    /// The count of a POST, once everything that was refused among its items is known.
+    fn let_go(&mut self) -> Option<PollEvent> {
+        let items = self.items;
+        let (received, _) = self.held.take_if(|(_, answers)| *answers <= items)?;
+        let ack = ServerFrame::Ack {
+            received,
+            sent: None,
+        };
+        Some(PollEvent::Frame(ack.encode(self.codec)))
     }
 
     fn get_answered(
@@ -128,7 +139,11 @@ impl Poll {
             return vec![PollEvent::Heard];
         }
         self.get_pause = Pause::default();
-        frames.into_iter().map(PollEvent::Frame).collect()
+        let items = frames.iter().filter(|frame| is_item(self.codec, frame));
+        self.items = get.received + items.count() as u64;
+        let mut events: Vec<_> = frames.into_iter().map(PollEvent::Frame).collect();
+        events.extend(self.let_go());
+        events
     }
 
     /// Plans a repetition of an exchange that failed, or ends the connection.

@@ -46,8 +46,7 @@ impl Line {
         let mut body = Vec::new();
         self.under_way = 0;
         for (frame, _) in &self.frames {
-            let more = body.len() + frame.len() + 1;
-            if self.under_way > 0 && more > self.batch_bytes {
+            if self.under_way > 0 && body.len() + frame.len() > self.batch_bytes {
                 break;
             }
             body.extend_from_slice(frame);
