@@ -289,3 +289,6 @@ impl<C> Session<C> {
         self.moving = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

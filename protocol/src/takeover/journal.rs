@@ -105,14 +105,17 @@ impl Journal {
         self.publishers.insert(publisher, (place, now));
     }
 
-    /// Makes room: all that were silent for long, or else the longest silent one.
+    /// Makes room: all that were silent for long, or else the eighth that was silent longest, so
+    /// that a flood of new publishers costs each of them little.
     fn forget_silent(&mut self, now: Millis) {
         self.publishers
             .retain(|_, (_, heard)| now.since(*heard).as_millis() as u64 <= FORGET_PUBLISHER_MS);
         if self.publishers.len() >= MAX_PUBLISHERS {
-            let silent = self.publishers.iter().min_by_key(|(_, (_, heard))| *heard);
-            if let Some(publisher) = silent.map(|(publisher, _)| *publisher) {
-                self.publishers.remove(&publisher);
+            let heard = self.publishers.iter().map(|(id, (_, heard))| (*heard, *id));
+            let mut silent: Vec<(Millis, u128)> = heard.collect();
+            let (oldest, ..) = silent.select_nth_unstable(MAX_PUBLISHERS / 8);
+            for (_, publisher) in oldest {
+                self.publishers.remove(publisher);
             }
         }
     }

@@ -115,7 +115,7 @@ impl Taker {
         }
         match self.stage {
             Stage::Releasing => self.heard_release(heard, session, now, bounds),
-            Stage::Done => self.heard_done(heard, session, now, bounds),
+            Stage::Done => self.heard_done(&heard, session, now, bounds),
             Stage::Over => Step::Finished(Finish::Fresh),
         }
     }
@@ -195,7 +195,7 @@ impl Taker {
 
     fn heard_done<C: Clone>(
         &mut self,
-        heard: Heard,
+        heard: &Heard,
         session: &mut Session<C>,
         now: Millis,
         bounds: &Bounds,

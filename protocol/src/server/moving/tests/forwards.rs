@@ -1,0 +1,252 @@
+//! Pushes that reach the former holder late: held, let out behind a gap or not, dropped, passed on.
+
+use super::*;
+
+/// `b` has the session of `a`, its client attached and nothing to read. Both heard numbers 1 and 2.
+fn moved() -> (Node, Node) {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1, 2]);
+    b.hear_all([1, 2]);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    assert_eq!(b.written(), ["1", "2"]);
+    (a, b)
+}
+
+const NOTHING: [&str; 0] = [];
+
+#[test]
+fn a_forward_waits_a_second_for_the_own_copy() {
+    let (mut a, mut b) = moved();
+    a.hear_all([3]);
+    carry(&mut [&mut a, &mut b]);
+    assert_eq!(b.written(), NOTHING);
+    b.later(900);
+    assert_eq!(b.written(), NOTHING);
+    b.hear_all([3]);
+    assert_eq!(b.written(), ["3"]);
+    b.later(1_000);
+    assert_eq!(b.written(), NOTHING);
+}
+
+#[test]
+fn a_forward_after_the_own_copy_is_dropped() {
+    let (mut a, mut b) = moved();
+    for push in [numbered(3), with_message(5, 4), plain(5)] {
+        b.hear(&push);
+        a.hear(&push);
+    }
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), ["3", "4", "5"]);
+}
+
+#[test]
+fn a_held_forward_that_is_its_publishers_next_number_stands_behind_no_gap() {
+    let (mut a, mut b) = moved();
+    a.hear_all([3, 4]);
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), ["3", "4"]);
+}
+
+#[test]
+fn any_other_held_forward_stands_behind_a_gap() {
+    let (mut a, mut b) = moved();
+    for push in [numbered(4), plain(9), with_message(5, 10)] {
+        a.hear(&push);
+        carry(&mut [&mut a, &mut b]);
+        b.later(1_000);
+        assert_eq!(b.written(), ["gap".to_owned(), push.n.to_string()]);
+    }
+}
+
+#[test]
+fn an_own_copy_that_comes_later_is_dropped() {
+    let (mut a, mut b) = moved();
+    let pushes = [numbered(3), plain(9), with_message(5, 10)];
+    for push in &pushes {
+        a.hear(push);
+    }
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), ["3", "gap", "9", "10"]);
+    for push in &pushes {
+        assert_eq!(b.hear(push), Some(Pushed::Known));
+    }
+    // Equal words once more are another push.
+    assert_eq!(b.hear(&plain(9)), Some(Pushed::Queued));
+    assert_eq!(b.written(), ["9"]);
+}
+
+#[test]
+fn an_own_copy_of_a_later_number_lets_the_earlier_out_before_it() {
+    let (mut a, mut b) = moved();
+    a.hear_all([3]);
+    carry(&mut [&mut a, &mut b]);
+    b.hear_all([4]);
+    assert_eq!(b.written(), ["3", "4"]);
+}
+
+#[test]
+fn what_the_taker_heard_before_it_registered_comes_from_the_holder() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1]);
+    b.hear_all([1, 2, 3]);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    assert_eq!(b.session().debtor(), Some(&node("a")));
+    b.attach(2, Some(0));
+    a.hear_all([2]);
+    carry(&mut [&mut a, &mut b]);
+    // Nothing to wait for, and nothing before it.
+    assert_eq!(b.written(), ["1", "2"]);
+    b.hear_all([4]);
+    a.hear_all([3, 4]);
+    carry(&mut [&mut a, &mut b]);
+    assert_eq!(b.written(), ["4", "gap", "3"]);
+}
+
+#[test]
+fn when_the_holder_dies_before_it_could_forward_a_gap_says_so() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1]);
+    b.hear_all([1, 2]);
+    assert_eq!(
+        Take::begin(&mut b, "a", 2, 0, 1).run(&mut b, &mut a),
+        Finish::Taken
+    );
+    b.attach(2, Some(0));
+    let bounds = b.bounds.clone();
+    b.session().debtor_died(&node("a"), &bounds);
+    assert_eq!(b.written(), ["1", "gap"]);
+    assert_eq!(b.session().debtor(), None);
+    b.session().debtor_died(&node("a"), &bounds);
+    assert_eq!(b.written(), NOTHING);
+}
+
+#[test]
+fn a_holder_that_lags_in_nothing_owes_nothing() {
+    let (_, mut b) = moved();
+    assert_eq!(b.session().debtor(), None);
+}
+
+#[test]
+fn late_pushes_and_gaps_are_forwarded_for_ten_seconds() {
+    let (mut a, mut b) = moved();
+    a.later(9_000);
+    assert_eq!(a.hear(&numbered(3)), Some(Pushed::Elsewhere));
+    let bounds = a.bounds.clone();
+    assert_eq!(a.session().gap("lost", &bounds), Pushed::Elsewhere);
+    a.told.push_back((
+        node("b"),
+        Forward::Gap {
+            from: node("a"),
+            target: Target::All,
+            reason: "lost".to_owned(),
+        },
+    ));
+    carry(&mut [&mut a, &mut b]);
+    assert_eq!(b.written(), ["gap"]);
+    a.later(1_000);
+    assert_eq!(a.hear(&numbered(4)), Some(Pushed::Over));
+    assert_eq!(a.session().gap("lost", &bounds), Pushed::Over);
+}
+
+#[test]
+fn what_a_stranger_forwards_is_not_taken() {
+    let (_, mut b) = moved();
+    let (now, bounds) = (b.now, b.bounds.clone());
+    let stranger = node("x");
+    let push = numbered(3);
+    let session = b.session();
+    let pushed = session.forwarded(&stranger, &push.identity, &frame(3), now, &bounds);
+    assert_eq!(pushed, Pushed::Known);
+    assert_eq!(
+        session.forwarded_gap(&stranger, "lost", &bounds),
+        Pushed::Known
+    );
+    b.later(1_000);
+    assert_eq!(b.written(), NOTHING);
+    // Nor does a session that came from nowhere take anything.
+    let mut home = Node::home();
+    let pushed = home
+        .session()
+        .forwarded(&node("a"), &push.identity, &frame(3), now, &bounds);
+    assert_eq!(pushed, Pushed::Known);
+    assert_eq!(home.written(), NOTHING);
+}
+
+#[test]
+fn a_node_that_handed_over_in_turn_passes_forwards_on() {
+    let (mut a, mut b) = moved();
+    let mut c = Node::new("c");
+    c.hear_all([1, 2, 3]);
+    let mut take = Take::begin(&mut c, "b", 3, 2, 2);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    c.attach(3, Some(2));
+    // One that c heard before it had the session, and one that all hear.
+    a.hear_all([3, 4]);
+    c.hear_all([4]);
+    b.hear_all([4]);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    c.later(1_000);
+    assert_eq!(c.written(), ["4", "gap", "3"]);
+}
+
+#[test]
+fn what_a_node_held_goes_on_when_it_hands_over() {
+    let (mut a, mut b) = moved();
+    let mut c = Node::new("c");
+    c.hear_all([1, 2]);
+    a.hear_all([3]);
+    carry(&mut [&mut a, &mut b]);
+    let mut take = Take::begin(&mut c, "b", 3, 2, 2);
+    take.step(&mut c, &mut b);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    c.attach(3, Some(2));
+    c.later(1_000);
+    assert_eq!(c.written(), ["3"]);
+    c.hear_all([3, 4]);
+    assert_eq!(c.written(), ["4"]);
+}
+
+#[test]
+fn what_a_frozen_session_lets_out_behind_the_cut_goes_on_too() {
+    let (mut a, mut b) = moved();
+    let mut c = Node::new("c");
+    a.hear_all([3]);
+    carry(&mut [&mut a, &mut b]);
+    let mut take = Take::begin(&mut c, "b", 3, 2, 2);
+    take.step(&mut c, &mut b);
+    b.later(1_000);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    c.attach(3, Some(2));
+    c.later(1_000);
+    assert_eq!(c.written(), ["3"]);
+}
+
+#[test]
+fn the_next_taker_is_not_told_that_a_session_has_what_only_its_node_heard() {
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    a.hear_all([1]);
+    // b heard 2 as a stranger's; the session gets it by a forward that is slow.
+    b.hear_all([1, 2]);
+    c.hear_all([1]);
+    assert_eq!(
+        Take::begin(&mut b, "a", 2, 0, 1).run(&mut b, &mut a),
+        Finish::Taken
+    );
+    let mut take = Take::begin(&mut c, "b", 3, 0, 2);
+    take.step(&mut c, &mut b);
+    c.hear_all([2]);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    a.hear_all([2]);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    c.later(1_000);
+    c.attach(3, Some(0));
+    assert_eq!(c.written(), ["1", "2"]);
+}
