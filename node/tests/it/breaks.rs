@@ -49,6 +49,14 @@ fn noting(node: NodeBuilder, log: &Log) -> NodeBuilder {
     )
 }
 
+/// Waits until that many were handled, which is after they are acknowledged, and checks that they
+/// were handled once each and in order.
+async fn all_handled(log: &Log, count: u64) {
+    eventually("all are handled", async || log.lock().len() as u64 >= count).await;
+    let handled: Vec<u64> = log.lock().iter().map(|(_, n)| *n).collect();
+    assert_eq!(handled, (0..count).collect::<Vec<_>>());
+}
+
 type Log = Arc<Mutex<Vec<(String, u64)>>>;
 
 async fn f18_what_is_sent_while_not_open_waits_in_line_or_fails_at_once(way: Way) {
@@ -90,10 +98,11 @@ async fn f18_what_is_sent_while_not_open_waits_in_line_or_fails_at_once(way: Way
 
     proxy.admit(Whom::Everybody, Admission::Pass);
     for waiting in waiting {
-        soon("an acknowledgement", waiting).await.expect("handled");
+        soon("an acknowledgement", waiting)
+            .await
+            .expect("it is taken");
     }
-    let handled: Vec<u64> = log.lock().iter().map(|(_, n)| *n).collect();
-    assert_eq!(handled, (0..9).collect::<Vec<_>>());
+    all_handled(&log, 9).await;
 }
 
 async fn f19_every_pending_request_resolves_once_when_its_session_is_lost(way: Way) {
@@ -238,15 +247,16 @@ async fn f34_a_broken_connection_is_replaced_at_once_and_the_session_goes_on(way
         }
     }
     for pending in pending {
-        soon("an acknowledgement", pending).await.expect("handled");
+        soon("an acknowledgement", pending)
+            .await
+            .expect("it is taken");
     }
     let now = state("open", &client, |state| state.open).await;
     assert_eq!(now.session, session);
     assert!(now.resumed && !now.gap, "{now:?}");
     let close = now.last_close.as_ref().expect("it broke");
     assert_eq!(close.reason, CloseReason::Unexpected);
-    let handled: Vec<u64> = log.lock().iter().map(|(_, n)| *n).collect();
-    assert_eq!(handled, (0..50).collect::<Vec<_>>(), "once each, in order");
+    all_handled(&log, 50).await;
 }
 
 async fn f62_pushes_made_during_a_drop_arrive_after_it_in_order_once(way: Way) {
@@ -318,10 +328,11 @@ async fn f99_over_a_bad_connection_everything_still_arrives_once_in_order(way: W
         pending.push(client.send("test/note", &n).queue().await.expect("in line"));
     }
     for pending in pending {
-        soon("an acknowledgement", pending).await.expect("handled");
+        soon("an acknowledgement", pending)
+            .await
+            .expect("it is taken");
     }
-    let handled: Vec<u64> = log.lock().iter().map(|(_, n)| *n).collect();
-    assert_eq!(handled, (0..60).collect::<Vec<_>>());
+    all_handled(&log, 60).await;
     assert!(
         breaks.load(Ordering::Relaxed) > 0,
         "half of the writes broke"

@@ -97,7 +97,17 @@ macro_rules! each_way {
         $crate::each_way! { @as ws_cbor_axum: Local Ws Cbor Axum: $($name)+ }
         $crate::each_way! { @as ws_json_own: Local Ws Json Own: $($name)+ }
         $crate::each_way! { @as ws_json_axum: Local Ws Json Axum: $($name)+ }
+        $crate::each_way! { @as poll_cbor_own: Local Poll Cbor Own: $($name)+ }
+        $crate::each_way! { @as poll_cbor_axum: Local Poll Cbor Axum: $($name)+ }
+        $crate::each_way! { @as poll_json_own: Local Poll Json Own: $($name)+ }
+        $crate::each_way! { @as poll_json_axum: Local Poll Json Axum: $($name)+ }
+        $crate::each_way! { @as auto_cbor_own: Local Auto Cbor Own: $($name)+ }
+        $crate::each_way! { @as auto_cbor_axum: Local Auto Cbor Axum: $($name)+ }
+        $crate::each_way! { @as auto_json_own: Local Auto Json Own: $($name)+ }
+        $crate::each_way! { @as auto_json_axum: Local Auto Json Axum: $($name)+ }
         $crate::each_way! { @as ws_over_nats: Nats Ws Cbor Own: $($name)+ }
+        $crate::each_way! { @as poll_over_nats: Nats Poll Json Own: $($name)+ }
+        $crate::each_way! { @as auto_over_nats: Nats Auto Cbor Axum: $($name)+ }
     };
     (@as $module:ident: $bus:ident $by:ident $codec:ident $served:ident: $($name:ident)+) => {
         mod $module {
@@ -120,5 +130,7 @@ macro_rules! each_way {
 macro_rules! each_transport {
     ($($name:ident),+ $(,)?) => {
         $crate::each_way! { @as by_ws: Local Ws Cbor Own: $($name)+ }
+        $crate::each_way! { @as by_poll: Local Poll Json Own: $($name)+ }
+        $crate::each_way! { @as by_auto: Local Auto Cbor Own: $($name)+ }
     };
 }
