@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tengen_protocol::Codec;
 
 use self::body::Bodies;
-use self::home::Caller;
+use self::home::{Brought, Caller};
 use self::refusal::Refusal;
 use self::relay::Relay;
 use self::request::{Asks, Named};
@@ -129,12 +129,14 @@ async fn items(
     let (hold, bytes) = (edge.polls.hold, taken.bytes.clone());
     let answered = match edge.poll_home(&caller)? {
         Some(port) => {
-            let connected = |hello: &Connected| {
-                let peer = peer(&parts);
-                Connected::of_post(parts, peer, &identified, hello)
+            let peer = peer(&parts);
+            let brought = Brought {
+                first,
+                codec,
+                body: bytes,
+                context: |hello: &Connected| Connected::of_post(parts, peer, &identified, hello),
             };
-            edge.post_to_session(&port, &caller, first, codec, bytes, connected, hold)
-                .await?
+            edge.post_to_session(&port, &caller, brought, hold).await?
         }
         None => {
             let relay = &edge.polls.relay;

@@ -25,6 +25,17 @@ pub(super) struct Caller {
     pub(super) uid: Option<Uid>,
 }
 
+/// What a POST brings.
+pub(super) struct Brought<F> {
+    /// The position of its first item.
+    pub(super) first: u64,
+    /// What its content type says.
+    pub(super) codec: Codec,
+    pub(super) body: Bytes,
+    /// Makes of the session's hello what the handlers of its items see.
+    pub(super) context: F,
+}
+
 impl Edge {
     /// The session, if it is here and the caller's own. `Ok(None)`: it is not here.
     pub(super) fn poll_home(&self, caller: &Caller) -> Result<Option<Arc<Port>>, Refusal> {
@@ -67,15 +78,18 @@ impl Edge {
     /// # Cancel safety
     /// May be dropped at any time; what was counted stays counted.
     pub(super) async fn post_to_session(
-        self: &Arc<Self>,
+        &self,
         port: &Arc<Port>,
         caller: &Caller,
-        first: u64,
-        codec: Codec,
-        body: Bytes,
-        parts: impl FnOnce(&Connected) -> Connected,
+        brought: Brought<impl FnOnce(&Connected) -> Connected>,
         hold: Duration,
     ) -> Result<Bytes, Refusal> {
+        let Brought {
+            first,
+            codec,
+            body,
+            context,
+        } = brought;
         if port.codec != codec {
             return Err(Refusal::codec("the session speaks the other codec"));
         }
@@ -83,7 +97,7 @@ impl Edge {
             // It has a WebSocket by now.
             return Err(Refusal::superseded());
         };
-        let context = Arc::new(parts(&hello));
+        let context = Arc::new(context(&hello));
         self.metrics.poll.posts.increment();
         let until = Instant::now() + hold;
         loop {

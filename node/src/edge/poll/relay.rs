@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::held::Parked;
-use super::home::Caller;
+use super::home::{Brought, Caller};
 use super::refusal::Refusal;
 use super::request::Asks;
 use crate::edge::Edge;
@@ -338,12 +338,16 @@ async fn serve_post(edge: &Arc<Edge>, post: RelayedPost) -> Bytes {
         Err(refusal) => return refused(refusal),
     };
     let identified = Identified::told(caller.uid.clone(), edge.identity.cookies(), &parts.headers);
-    let connected = |hello: &Connected| Connected::of_post(parts, post.peer, &identified, hello);
-    let (first, codec) = (post.first, post.codec);
+    let codec = post.codec;
+    let brought = Brought {
+        first: post.first,
+        codec,
+        body: post.body,
+        context: |hello: &Connected| Connected::of_post(parts, post.peer, &identified, hello),
+    };
     // The asker waits a leg for it, so that it always hears.
     let hold = edge.polls.hold.min(LEG);
-    let posted = edge.post_to_session(&port, &caller, first, codec, post.body, connected, hold);
-    match posted.await {
+    match edge.post_to_session(&port, &caller, brought, hold).await {
         Ok(body) => FromHome::Body(codec, body).encode(),
         Err(refusal) => refused(refusal),
     }

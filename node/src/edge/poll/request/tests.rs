@@ -15,7 +15,9 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         )
     });
     let mut headers = HeaderMap::new();
-    pairs.for_each(|(name, value)| drop(headers.append(name, value)));
+    for (name, value) in pairs {
+        headers.append(name, value);
+    }
     headers
 }
 
