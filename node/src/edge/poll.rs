@@ -74,8 +74,9 @@ pub(crate) fn is_poll(request: &Request) -> bool {
 
 /// `GET /chsk?received=…&n=…`: what waits for the client, or nothing after a while.
 pub(crate) async fn get(edge: &Arc<Edge>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let answered = match asked(edge, parts).await {
+    // A future is never smaller than the largest it has been, and a held GET is held for long: what
+    // comes before has a box of its own, and so has what few of them need.
+    let answered = match Box::pin(asked(edge, request)).await {
         Ok((caller, asks)) => held(edge, &caller, asks).await,
         Err(refusal) => Err(refusal),
     };
@@ -83,11 +84,12 @@ pub(crate) async fn get(edge: &Arc<Edge>, request: Request) -> Response {
 }
 
 /// Who asks, and for what. The request is gone when this returns: a held GET keeps none of it.
-async fn asked(edge: &Edge, parts: Parts) -> Result<(Caller, Asks), Refusal> {
+async fn asked(edge: &Edge, request: Request) -> Result<(Caller, Asks), Refusal> {
+    let (parts, _) = request.into_parts();
     let named = Named::read(&parts.headers)?
         .ok_or_else(|| Refusal::malformed("Tengen-Session is missing"))?;
     let asks = Asks::read(parts.uri.query())?;
-    let (caller, _) = Box::pin(caller(edge, &parts, named)).await?;
+    let (caller, _) = caller(edge, &parts, named).await?;
     Ok((caller, asks))
 }
 
@@ -98,7 +100,7 @@ async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response,
             let body = edge.poll_session(&port, caller, asks, hold).await?;
             (Some(port.codec), body)
         }
-        None => edge.polls.relay.poll(edge, caller, asks, hold).await?,
+        None => Box::pin(edge.polls.relay.poll(edge, caller, asks, hold)).await?,
     };
     Ok(answer(codec, body))
 }
@@ -122,8 +124,8 @@ async fn items(
 ) -> Result<Response, Refusal> {
     let first = request::first(parts.uri.query())?;
     let codec = request::codec(&parts.headers)?;
-    let (caller, identified) = Box::pin(caller(edge, &parts, named)).await?;
-    let taken = Box::pin(edge.polls.bodies.take(&parts.headers, body)).await?;
+    let (caller, identified) = caller(edge, &parts, named).await?;
+    let taken = edge.polls.bodies.take(&parts.headers, body).await?;
     let received = &edge.metrics.poll.received_bytes;
     received.add(taken.bytes.len() as u64);
     let (hold, bytes) = (edge.polls.hold, taken.bytes.clone());

@@ -55,7 +55,7 @@ async fn other_method() -> Response {
 
 async fn open(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let answer = if is_upgrade_request(&request) {
-        upgraded(&edge, request).await
+        Box::pin(upgraded(&edge, request)).await
     } else {
         return plain(&edge, request).await;
     };
@@ -71,8 +71,12 @@ async fn plain(edge: &Arc<Edge>, request: Request) -> Response {
     if poll::is_poll(&request) {
         return poll::get(edge, request).await;
     }
+    Box::pin(asked(edge, request)).await
+}
+
+async fn asked(edge: &Edge, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    match Box::pin(admit(edge, &parts)).await {
+    match admit(edge, &parts).await {
         Ok((identified, _)) => {
             let mut response = StatusCode::NO_CONTENT.into_response();
             set_cookie(&identified, response.headers_mut());

@@ -23,9 +23,8 @@ use crate::hub::HelloRefused;
 /// May be dropped; a session that was attached is then left, as if the answer had been lost.
 pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Refusal> {
     let codec = request::codec(&parts.headers)?;
-    // Boxed: what they hold must not count for as long as others of the same future wait.
-    let (identified, data) = Box::pin(admit(edge, &parts)).await?;
-    let taken = Box::pin(edge.polls.bodies.take(&parts.headers, body)).await?;
+    let (identified, data) = admit(edge, &parts).await?;
+    let taken = edge.polls.bodies.take(&parts.headers, body).await?;
     let hello = read(edge, codec, &taken.bytes)?;
     drop(taken);
     let params = hello.params.clone();
