@@ -17,7 +17,7 @@ use crate::builder::{BuildError, NodeBuilder};
 use crate::config::Config;
 use crate::edge::accept::{self, AcceptLimits};
 use crate::edge::poll::Polls;
-use crate::edge::poll::relay::{self, Relay};
+use crate::edge::poll::relay::{Relay, serving};
 use crate::edge::waiting::Waiting;
 use crate::edge::{self, Edge};
 use crate::handle::Handle;
@@ -172,7 +172,7 @@ impl Node {
         });
         // No hello has been taken yet, so no peer can have missed an answer.
         let mut doors = Doors::default();
-        relay::open_doors(&mut doors, &edge);
+        serving::open_doors(&mut doors, &edge);
         peers.listen(doors, &background, &stop).await?;
         let shared = Arc::new(Shared {
             node,

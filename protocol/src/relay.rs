@@ -85,7 +85,7 @@ pub enum FromHome {
     Refused(u16, u32, String),
     /// The session is not here: ask elsewhere.
     NotMine,
-    /// The answer to [`ToHome::Who`].
+    /// The answer to [`ToHome::Who`]; to anything else: it has gone to this node, ask there.
     Mine(NodeId),
 }
 

@@ -20,9 +20,9 @@ use bytes::Bytes;
 use tengen_protocol::Codec;
 
 use self::body::Bodies;
-use self::home::{Brought, Caller};
+use self::home::{Brought, Caller, Home};
 use self::refusal::Refusal;
-use self::relay::Relay;
+use self::relay::{Relay, relayed};
 use self::request::{Asks, Named};
 use super::Edge;
 use super::upgrade::peer;
@@ -96,11 +96,14 @@ async fn asked(edge: &Edge, request: Request) -> Result<(Caller, Asks), Refusal>
 async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response, Refusal> {
     let hold = edge.polls.hold;
     let (codec, body) = match edge.poll_home(caller)? {
-        Some(port) => {
+        Home::Here(port) => {
             let body = edge.poll_session(&port, caller, asks, hold).await?;
             (Some(port.codec), body)
         }
-        None => Box::pin(edge.polls.relay.poll(edge, caller, asks, hold)).await?,
+        Home::Elsewhere(hint) => {
+            let relay = &edge.polls.relay;
+            Box::pin(relay.poll(edge, caller, hint, asks, hold)).await?
+        }
     };
     Ok(answer(codec, body))
 }
@@ -130,7 +133,7 @@ async fn items(
     received.add(taken.bytes.len() as u64);
     let (hold, bytes) = (edge.polls.hold, taken.bytes.clone());
     let answered = match edge.poll_home(&caller)? {
-        Some(port) => {
+        Home::Here(port) => {
             let peer = peer(&parts);
             let brought = Brought {
                 first,
@@ -140,11 +143,10 @@ async fn items(
             };
             edge.post_to_session(&port, &caller, brought, hold).await?
         }
-        None => {
+        Home::Elsewhere(hint) => {
             let relay = &edge.polls.relay;
-            relay
-                .post(edge, &caller, first, codec, &parts, bytes)
-                .await?
+            let message = relayed(&caller, first, codec, &parts, bytes);
+            relay.post(edge, &caller, hint, message).await?
         }
     };
     Ok(answer(Some(codec), answered))

@@ -5,8 +5,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tengen_protocol::server::{PollRefused, Posted};
-use tengen_protocol::{CloseCode, Codec, SessionId, Uid};
+use tengen_protocol::server::{PollRefused, Posted, Standing};
+use tengen_protocol::{CloseCode, Codec, NodeId, SessionId, Uid};
 use tokio::time::{Instant, timeout_at};
 
 use super::held::HeldPoll;
@@ -25,6 +25,13 @@ pub(super) struct Caller {
     pub(super) uid: Option<Uid>,
 }
 
+/// Where a session is, as far as this node knows.
+pub(super) enum Home {
+    Here(Arc<Port>),
+    /// Perhaps at this one.
+    Elsewhere(Option<NodeId>),
+}
+
 /// What a POST brings.
 pub(super) struct Brought<F> {
     /// The position of its first item.
@@ -37,14 +44,23 @@ pub(super) struct Brought<F> {
 }
 
 impl Edge {
-    /// The session, if it is here and the caller's own. `Ok(None)`: it is not here.
-    pub(super) fn poll_home(&self, caller: &Caller) -> Result<Option<Arc<Port>>, Refusal> {
-        match self.hub.session(&caller.session) {
-            None => Ok(None),
-            Some(port) if port.uid == caller.uid => Ok(Some(port)),
+    /// The session, if it is the caller's own, or what is known here of where it is.
+    pub(super) fn poll_home(&self, caller: &Caller) -> Result<Home, Refusal> {
+        let Some(port) = self.hub.session(&caller.session) else {
+            return Ok(Home::Elsewhere(None));
+        };
+        if port.uid != caller.uid {
             // Nothing changes for whoever owns it.
-            Some(_) => Err(Refusal::gone()),
+            return Err(Refusal::gone());
         }
+        let (standing, owner) =
+            port.with(|inner| (inner.session.standing(), inner.session.owner().cloned()));
+        Ok(match standing {
+            // One that is released is still here until the other node has it.
+            Standing::Home | Standing::Frozen => Home::Here(port),
+            Standing::Moved => Home::Elsewhere(owner),
+            Standing::Arriving => Home::Elsewhere(None),
+        })
     }
 
     /// Answers a GET: at once when something waits, else within `hold`.

@@ -1,28 +1,27 @@
-//! Poll requests for a session of another node: passed on over the bus, and answered there.
+//! Poll requests for a session of another node: passed on over the bus to whoever has it.
 
+pub(crate) mod serving;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, Request, Uri};
 use bytes::Bytes;
-use tengen_bus::Message;
-use tengen_protocol::relay::{BadRelay, FromHome, RelayedPoll, RelayedPost, ToHome};
-use tengen_protocol::{Codec, ErrorCode, NodeId, Refusal as Numbered};
+use tengen_protocol::relay::{FromHome, RelayedPoll, RelayedPost, ToHome};
+use tengen_protocol::{Codec, ErrorCode, NodeId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::held::Parked;
-use super::home::{Brought, Caller};
+use super::home::Caller;
 use super::refusal::Refusal;
 use super::request::Asks;
 use crate::edge::Edge;
 use crate::edge::upgrade::peer;
-use crate::handlers::connected::Connected;
-use crate::identity::Identified;
 use crate::locate::Locate;
 use crate::metrics::Metrics;
-use crate::peers::{Answering, Doors, Peers, Unanswered};
+use crate::peers::{Peers, Unanswered};
 
 /// How long the home holds a GET for another node in one go. A home that dies meanwhile is noticed
 /// after this and [`LATE`], whatever the poll timeout.
@@ -33,8 +32,9 @@ const LATE: Duration = Duration::from_secs(2);
 const WHO: Duration = Duration::from_secs(1);
 /// Such questions under way at once. They go to every node, and anybody may name a session.
 const MAX_ASKING: usize = 256;
-/// Requests of other nodes being answered here at once.
-const MAX_FOR_OTHERS: usize = 1_000_000;
+/// Nodes asked for one request at most, this one included: a session may have moved meanwhile, but
+/// not for ever.
+const MAX_ASKED: usize = 6;
 
 /// The asking half.
 pub(crate) struct Relay {
@@ -45,11 +45,11 @@ pub(crate) struct Relay {
     metrics: Arc<Metrics>,
 }
 
-/// What became of asking one node.
-enum Asked {
-    Answer(FromHome),
-    /// It is not there, or there is no such node.
-    Elsewhere,
+/// What is asked of the home, and for how long its answer is waited for.
+struct Question {
+    what: &'static str,
+    message: Bytes,
+    limit: Duration,
 }
 
 impl Relay {
@@ -81,6 +81,7 @@ impl Relay {
         &self,
         edge: &Edge,
         caller: &Caller,
+        hint: Option<NodeId>,
         asks: Asks,
         hold: Duration,
     ) -> Result<(Option<Codec>, Bytes), Refusal> {
@@ -100,7 +101,12 @@ impl Relay {
                 hold_ms: u64::try_from(leg.as_millis()).unwrap_or(u64::MAX),
             });
             self.metrics.poll.relayed_polls.increment();
-            let asked = self.ask(edge, caller, "poll", message.encode(), leg + LATE);
+            let question = Question {
+                what: "poll",
+                message: message.encode(),
+                limit: leg + LATE,
+            };
+            let asked = self.ask(edge, caller, hint.clone(), question);
             let Some(asked) = edge.shutdown.run_until_cancelled(asked).await else {
                 // At its home nothing has happened to the session: the client asks another node.
                 return Ok((None, Bytes::new()));
@@ -120,31 +126,16 @@ impl Relay {
         &self,
         edge: &Edge,
         caller: &Caller,
-        first: u64,
-        codec: Codec,
-        parts: &Parts,
-        body: Bytes,
+        hint: Option<NodeId>,
+        message: Bytes,
     ) -> Result<Bytes, Refusal> {
-        let headers = parts.headers.iter();
-        let headers = headers
-            .map(|(name, value)| {
-                let value = Bytes::copy_from_slice(value.as_bytes());
-                (name.as_str().to_owned(), value)
-            })
-            .collect();
-        let message = ToHome::Post(RelayedPost {
-            session: caller.session.clone(),
-            uid: caller.uid.clone(),
-            attempt: caller.attempt,
-            first,
-            codec,
-            peer: peer(parts),
-            uri: parts.uri.to_string(),
-            headers,
-            body,
-        });
         self.metrics.poll.relayed_posts.increment();
-        let asked = self.ask(edge, caller, "post", message.encode(), LEG + LATE);
+        let question = Question {
+            what: "post",
+            message,
+            limit: LEG + LATE,
+        };
+        let asked = self.ask(edge, caller, hint, question);
         asked.await.map(|(_, body)| body)
     }
 
@@ -153,51 +144,54 @@ impl Relay {
         &self,
         edge: &Edge,
         caller: &Caller,
-        what: &str,
-        message: Bytes,
-        limit: Duration,
+        hint: Option<NodeId>,
+        question: Question,
     ) -> Result<(Codec, Bytes), Refusal> {
         let session = &caller.session;
         let remembered = self.locate.remembered(session, edge.hub.now());
-        let named = Some(session.node()).filter(|named| Some(named) != remembered.as_ref());
-        for node in remembered.into_iter().chain(named) {
-            if node == self.node {
+        let mut next = VecDeque::from_iter(hint.into_iter().chain(remembered));
+        next.push_back(session.node());
+        let mut asked = vec![self.node.clone()];
+        let mut asked_all = false;
+        loop {
+            let Some(node) = next.pop_front() else {
+                if std::mem::replace(&mut asked_all, true) {
+                    return Err(Refusal::gone());
+                }
+                self.locate.lost(session);
+                next.extend(self.who(caller).await?);
+                continue;
+            };
+            if asked.contains(&node) || asked.len() > MAX_ASKED {
                 continue;
             }
-            let asked = self.ask_node(&node, what, message.clone(), limit);
-            if let Asked::Answer(answer) = asked.await? {
-                self.locate.found(session, &node, edge.hub.now());
-                return read(answer);
+            match self.ask_node(&node, &question).await? {
+                Some(FromHome::Mine(other)) => next.push_front(other),
+                Some(answer) => {
+                    self.locate.found(session, &node, edge.hub.now());
+                    return read(answer);
+                }
+                None => {}
             }
-        }
-        self.locate.lost(session);
-        let Some(node) = self.who(caller).await? else {
-            return Err(Refusal::gone());
-        };
-        match self.ask_node(&node, what, message, limit).await? {
-            Asked::Answer(answer) => {
-                self.locate.found(session, &node, edge.hub.now());
-                read(answer)
-            }
-            Asked::Elsewhere => Err(Refusal::gone()),
+            asked.push(node);
         }
     }
 
+    /// `None`: it is not there, or there is no such node.
     async fn ask_node(
         &self,
         node: &NodeId,
-        what: &str,
-        message: Bytes,
-        limit: Duration,
-    ) -> Result<Asked, Refusal> {
-        let answer = match self.peers.ask(node, what, message, limit).await {
+        question: &Question,
+    ) -> Result<Option<FromHome>, Refusal> {
+        let (message, limit) = (question.message.clone(), question.limit);
+        let answer = match self.peers.ask(node, question.what, message, limit).await {
             Ok(bytes) => FromHome::decode(&bytes),
-            Err(Unanswered::Nobody) => return Ok(Asked::Elsewhere),
+            Err(Unanswered::Nobody) => return Ok(None),
             Err(error) => return Err(self.failed(&error)),
         };
         match answer {
-            Ok(FromHome::NotMine) => Ok(Asked::Elsewhere),
-            Ok(answer) => Ok(Asked::Answer(answer)),
+            Ok(FromHome::NotMine) => Ok(None),
+            Ok(answer) => Ok(Some(answer)),
             Err(bad) => {
                 self.metrics.poll.count_bad(&bad);
                 Err(Refusal::bus_down("the session's node gave no answer"))
@@ -254,120 +248,31 @@ fn read(answer: FromHome) -> Result<(Codec, Bytes), Refusal> {
     }
 }
 
-/// Opens the doors for what other nodes pass on to this one.
-pub(crate) fn open_doors(doors: &mut Doors, edge: &Arc<Edge>) {
-    for what in ["poll", "post"] {
-        let edge = Arc::clone(edge);
-        doors.on_question(what, MAX_FOR_OTHERS, move |message| {
-            let read = read_message(&edge, message)?;
-            let edge = Arc::clone(&edge);
-            edge.metrics.poll.for_others.increment();
-            Ok(match read {
-                ToHome::Poll(poll) => Box::pin(async move { Some(serve_poll(&edge, poll).await) }),
-                ToHome::Post(post) => Box::pin(async move { Some(serve_post(&edge, post).await) }),
-                ToHome::Who(_) => {
-                    edge.metrics.poll.malformed.increment();
-                    return Err(unreadable(&BadRelay::Malformed("asked of one node")));
-                }
-            })
-        });
-    }
-    let edge = Arc::clone(edge);
-    doors.on_everyones_question(MAX_FOR_OTHERS, move |message| {
-        // Several parts of a node are asked by this subject: what is not of this kind is no fault.
-        match ToHome::decode(&message.body).map_err(|bad| unreadable(&bad))? {
-            ToHome::Who(session) => {
-                let node = edge.hub.config().node.clone();
-                let here = edge.hub.session(&session).map(|_| FromHome::Mine(node));
-                let answer: Answering = Box::pin(async move { here.map(|mine| mine.encode()) });
-                Ok(answer)
-            }
-            ToHome::Poll(_) | ToHome::Post(_) => {
-                Err(unreadable(&BadRelay::Malformed("asked of everyone")))
-            }
-        }
-    });
-}
-
-fn read_message(edge: &Edge, message: &Message) -> Result<ToHome, Numbered> {
-    ToHome::decode(&message.body).map_err(|bad| {
-        edge.metrics.poll.count_bad(&bad);
-        unreadable(&bad)
-    })
-}
-
-fn unreadable(bad: &BadRelay) -> Numbered {
-    Numbered::new(ErrorCode::UNDECODABLE, bad.to_string())
-}
-
-async fn serve_poll(edge: &Arc<Edge>, poll: RelayedPoll) -> Bytes {
-    let caller = Caller {
-        session: poll.session,
-        attempt: poll.attempt,
-        uid: poll.uid,
-    };
-    let asks = Asks {
-        received: poll.received,
-        n: poll.n,
-    };
-    let hold = Duration::from_millis(poll.hold_ms).min(edge.polls.hold);
-    let port = match edge.poll_home(&caller) {
-        Ok(Some(port)) => port,
-        Ok(None) => return FromHome::NotMine.encode(),
-        Err(refusal) => return refused(refusal),
-    };
-    match edge.poll_session(&port, &caller, asks, hold).await {
-        Ok(body) => FromHome::Body(port.codec, body).encode(),
-        Err(refusal) => refused(refusal),
-    }
-}
-
-async fn serve_post(edge: &Arc<Edge>, post: RelayedPost) -> Bytes {
-    let Some(parts) = parts_of(&post) else {
-        edge.metrics.poll.malformed.increment();
-        return refused(Refusal::malformed("the relayed request is none"));
-    };
-    let caller = Caller {
-        session: post.session,
-        attempt: post.attempt,
-        uid: post.uid,
-    };
-    let port = match edge.poll_home(&caller) {
-        Ok(Some(port)) => port,
-        Ok(None) => return FromHome::NotMine.encode(),
-        Err(refusal) => return refused(refusal),
-    };
-    let identified = Identified::told(caller.uid.clone(), edge.identity.cookies(), &parts.headers);
-    let codec = post.codec;
-    let brought = Brought {
-        first: post.first,
+/// A POST as it is passed on.
+pub(super) fn relayed(
+    caller: &Caller,
+    first: u64,
+    codec: Codec,
+    parts: &Parts,
+    body: Bytes,
+) -> Bytes {
+    let headers = parts.headers.iter();
+    let headers = headers
+        .map(|(name, value)| {
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            (name.as_str().to_owned(), value)
+        })
+        .collect();
+    ToHome::Post(RelayedPost {
+        session: caller.session.clone(),
+        uid: caller.uid.clone(),
+        attempt: caller.attempt,
+        first,
         codec,
-        body: post.body,
-        context: |hello: &Connected| Connected::of_post(parts, post.peer, &identified, hello),
-    };
-    // The asker waits a leg for it, so that it always hears.
-    let hold = edge.polls.hold.min(LEG);
-    match edge.post_to_session(&port, &caller, brought, hold).await {
-        Ok(body) => FromHome::Body(codec, body).encode(),
-        Err(refusal) => refused(refusal),
-    }
-}
-
-fn refused(refusal: Refusal) -> Bytes {
-    let (status, code, message) = refusal.into_parts();
-    FromHome::Refused(status, code, message).encode()
-}
-
-/// The POST's parts as the node that took it saw them; `None` if they are none.
-fn parts_of(post: &RelayedPost) -> Option<Parts> {
-    let mut request = Request::new(());
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::try_from(post.uri.as_str()).ok()?;
-    for (name, value) in &post.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        request
-            .headers_mut()
-            .append(name, HeaderValue::from_bytes(value).ok()?);
-    }
-    Some(request.into_parts().0)
+        peer: peer(parts),
+        uri: parts.uri.to_string(),
+        headers,
+        body,
+    })
+    .encode()
 }
