@@ -6,9 +6,13 @@
 
 #[path = "browser/demo.rs"]
 mod demo;
+#[path = "browser/lives.rs"]
+mod lives;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/readme.rs"]
 mod readme;
 #[path = "browser/story.rs"]
 mod story;
+#[path = "browser/transports.rs"]
+mod transports;

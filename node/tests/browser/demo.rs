@@ -1,6 +1,7 @@
 //! Runs `cargo xtask demo --nodes 3` and reads what it tells the person who started it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,8 +19,17 @@ pub(crate) struct Node {
 }
 
 impl Demo {
-    /// Starts it on free ports and waits until it says that all is running.
+    /// Starts three nodes on free ports and waits until it says that all is running.
     pub(crate) fn start() -> Demo {
+        Demo::with_nodes("3")
+    }
+
+    /// Starts one node with the embedded bus.
+    pub(crate) fn alone() -> Demo {
+        Demo::with_nodes("1")
+    }
+
+    fn with_nodes(nodes: &str) -> Demo {
         let mut command = match std::env::var_os("TENGEN_XTASK") {
             Some(xtask) => Command::new(xtask),
             None => {
@@ -29,7 +39,7 @@ impl Demo {
             }
         };
         command
-            .args(["demo", "--nodes", "3", "--port", "0", "--no-build"])
+            .args(["demo", "--nodes", nodes, "--port", "0", "--no-build"])
             .current_dir(root())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
@@ -52,6 +62,19 @@ impl Demo {
             .lines()
             .find_map(|line| line.trim().strip_prefix("open  "));
         line.unwrap()
+    }
+
+    /// The same as a socket address, for a proxy.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let url = self.url();
+        let rest = url.trim_start_matches("http://").trim_end_matches('/');
+        rest.parse().unwrap()
+    }
+
+    /// Where the first node listens for operators.
+    pub(crate) fn admin_url(&self) -> &str {
+        let (_, after) = self.text.split_once("admin ").unwrap();
+        after.split_whitespace().next().unwrap()
     }
 
     pub(crate) fn nats_url(&self) -> String {

@@ -24,6 +24,12 @@ pub(crate) struct Browser {
 #[derive(Clone)]
 pub(crate) struct Tab(WindowHandle);
 
+impl Tab {
+    pub(crate) fn is(&self, other: &Tab) -> bool {
+        self.0 == other.0
+    }
+}
+
 impl Browser {
     /// Starts a driver on a port of its choice, and a Chromium under it.
     pub(crate) async fn start() -> Browser {
@@ -148,6 +154,47 @@ impl Browser {
             .unwrap();
     }
 
+    /// Chooses `value` in a list, as a person does.
+    pub(crate) async fn choose(&self, tab: &Tab, id: &str, value: &str) {
+        self.look_at(tab).await;
+        let list = self.client.find(Locator::Id(id)).await.unwrap();
+        list.select_by_value(value).await.unwrap();
+    }
+
+    /// The page before this one.
+    pub(crate) async fn go_back(&self, tab: &Tab) {
+        self.look_at(tab).await;
+        self.client.back().await.unwrap();
+    }
+
+    /// A tab that the page itself opens, as "duplicate tab" does: with a copy of what the page has stored.
+    pub(crate) async fn duplicate(&self, tab: &Tab) -> Tab {
+        self.look_at(tab).await;
+        let before = self.client.windows().await.unwrap();
+        self.run(tab, "window.open(location.href)").await;
+        let after = self.client.windows().await.unwrap();
+        let new = after.into_iter().find(|window| !before.contains(window));
+        let duplicate = Tab(new.unwrap());
+        self.opened(&duplicate).await;
+        duplicate
+    }
+
+    /// Runs a script for what it does.
+    pub(crate) async fn run(&self, tab: &Tab, script: &str) {
+        self.look_at(tab).await;
+        self.client.execute(script, vec![]).await.unwrap();
+    }
+
+    /// What the promise of an expression comes to.
+    pub(crate) async fn awaited(&self, tab: &Tab, expression: &str) -> Value {
+        self.look_at(tab).await;
+        let script = format!(
+            "const done = arguments[0];
+             Promise.resolve({expression}).then(done, (error) => done(`failed: ${{error}}`));"
+        );
+        self.client.execute_async(&script, vec![]).await.unwrap()
+    }
+
     /// Waits until the page is connected.
     pub(crate) async fn opened(&self, tab: &Tab) {
         self.until(tab, "open()").await;
@@ -208,7 +255,8 @@ impl Browser {
         self.client.execute(&script, vec![]).await.unwrap()
     }
 
-    async fn until(&self, tab: &Tab, condition: &str) {
+    /// Waits until an expression over what the page shows is true.
+    pub(crate) async fn until(&self, tab: &Tab, condition: &str) {
         let deadline = Instant::now() + PATIENCE;
         while self.ask(tab, condition).await != Value::Bool(true) {
             if Instant::now() > deadline {
