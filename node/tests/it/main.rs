@@ -5,6 +5,7 @@ mod bad_input;
 mod binary;
 mod breaks;
 mod cluster;
+mod fallback;
 mod handlers;
 mod heard;
 mod identity;
