@@ -3,6 +3,7 @@
 mod chaos;
 mod demo;
 mod exec;
+mod sim;
 mod suite;
 mod tidy;
 mod tools;
@@ -37,6 +38,8 @@ enum Task {
     },
     /// The fault tests with every timing at its default, and as long as you like.
     Chaos(chaos::Options),
+    /// Simulate clients, nodes and the bus under every kind of trouble; a seed replays a world.
+    Sim(sim::Options),
     /// Check the house rules: layers, file lengths, first lines, the packages in use.
     Tidy,
     /// Fetch everything the demo and the tests need into target/tools/.
@@ -62,6 +65,7 @@ fn main() -> anyhow::Result<ExitCode> {
                 .current_dir(&workspace.root),
         ),
         Task::Chaos(options) => chaos::chaos(&workspace, &options),
+        Task::Sim(options) => sim::run(&workspace, &options),
         Task::Tidy => tidy::check(&workspace),
         Task::Tools => tools::fetch_all(&workspace),
         Task::Web { fast } => web::build(&workspace, fast),

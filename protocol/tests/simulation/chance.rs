@@ -26,4 +26,13 @@ impl Chance {
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.next().is_multiple_of(n)
     }
+
+    pub(crate) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.next() as usize % choices.len()]
+    }
+
+    /// Where the stream of numbers stands: two runs that agree in it have drawn the same.
+    pub(crate) fn mark(&self) -> u64 {
+        self.0
+    }
 }

@@ -1,17 +1,27 @@
-//! Both halves of a session, joined by a wire that delays, cuts and swallows; thousands of seeded runs, judged by a ledger.
+//! Both halves of a session, nodes, the bus between them and everything that goes wrong; thousands of seeded worlds, judged by a ledger.
 //!
-//! `TENGEN_SEED=n` runs one seed with a log, `TENGEN_SEEDS=n` another number of them.
+//! `cargo xtask sim` runs it; README.md beside this file says what is in it.
 
 #![expect(clippy::unwrap_used, reason = "a broken simulation is to fail loudly")]
 
+mod bus;
 mod chance;
 mod ledger;
+mod mutations;
 mod node;
+mod plan;
+mod pushing;
+mod runner;
+mod settling;
+mod tab;
+mod trouble;
 mod wire;
 mod world;
 
-use world::World;
+use runner::Order;
+use std::time::Duration;
 
+/// What an ordinary test run covers.
 const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
@@ -21,21 +31,37 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_once() {
     if let Some(seed) = number("TENGEN_SEED") {
-        World::new(seed, true).run();
+        let run = world::World::new(seed, true).run();
+        println!("{run:?}");
         return;
     }
-    let mut totals = ledger::Totals::default();
-    for seed in 0..number("TENGEN_SEEDS").unwrap_or(SEEDS) {
-        let run = std::panic::catch_unwind(|| World::new(seed, false).run());
-        match run {
-            Ok(counted) => totals.add(&counted),
-            Err(panic) => {
-                eprintln!("failing seed: {seed} (run it alone with TENGEN_SEED={seed})");
-                std::panic::resume_unwind(panic);
-            }
-        }
+    runner::be_quiet();
+    let minutes = number("TENGEN_MINUTES");
+    let seeds = number("TENGEN_SEEDS").unwrap_or(minutes.map_or(SEEDS, |_| u64::MAX));
+    let first = number("TENGEN_FIRST_SEED").unwrap_or(0);
+    let report = runner::all(&Order {
+        seeds: first..first.saturating_add(seeds),
+        suspended: None,
+        within: minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+        enough: number("TENGEN_FAILURES").map_or(1, |enough| enough as usize),
+    });
+    println!("{} seeds: {:?}", report.runs, report.totals);
+    if !report.failures.is_empty() {
+        eprintln!("{}", report.complaints());
+        eprintln!("{} of {} seeds failed", report.failures.len(), report.runs);
+        std::process::exit(1);
     }
-    println!("{totals:?}");
     // A simulation in which nothing happens proves nothing.
-    assert!(totals.everything_happened(), "{totals:?}");
+    if report.runs >= SEEDS {
+        assert_eq!(report.totals.missing(), [""; 0], "{:?}", report.totals);
+    }
+}
+
+#[test]
+fn a_seed_replays_its_world_exactly() {
+    for seed in 0..20 {
+        let first = world::World::new(seed, false).run();
+        let second = world::World::new(seed, false).run();
+        assert_eq!(first, second, "seed {seed} gave two worlds");
+    }
 }

@@ -1,106 +1,136 @@
-//! The server's side: sessions of one node, found by id, each with its bounds and its handlers.
+//! A node: the pure values of a real one, and as little besides as drives them.
 
+pub(crate) mod arrival;
+pub(crate) mod ingest;
+pub(crate) mod serving;
+
+use crate::bus::Message;
+use crate::world::{Happening, World};
+use bytes::Bytes;
+use ingest::Ingest;
 use std::collections::BTreeMap;
-use tengen_protocol::server::{AttachRefused, Attached, Bounds, Session};
-use tengen_protocol::{
-    ClientHello, Codec, Data, Millis, NodeId, ServerHello, SessionId, Transport, Uid,
-};
+use tengen_protocol::server::Session;
+use tengen_protocol::{ClientHello, Millis, NodeId, SessionId};
 
-/// How long a detached session is kept.
-const SESSION_TTL: u64 = 20_000;
+pub(crate) struct Home {
+    pub(crate) session: Session<()>,
+    /// The wire that speaks to it.
+    pub(crate) wire: Option<u64>,
+}
 
 pub(crate) struct Node {
-    pub(crate) bounds: Bounds,
-    pub(crate) codec: Codec,
-    /// Sessions with the connection that speaks to each.
-    pub(crate) homes: BTreeMap<SessionId, (Session<()>, Option<u64>)>,
-    id: NodeId,
-    begun: u64,
+    pub(crate) id: NodeId,
+    /// Raised at each start; what was meant for an earlier life is nobody's.
+    pub(crate) life: u32,
+    pub(crate) alive: bool,
+    pub(crate) paused_until: u64,
+    pub(crate) homes: BTreeMap<SessionId, Home>,
+    pub(crate) ingest: Ingest,
+    /// Pushes published from now on are heard.
+    pub(crate) confirmed: bool,
+    /// Hellos that wait for it.
+    pub(crate) waiting: Vec<(u64, ClientHello)>,
+}
+
+/// Something reaches one life of a node.
+#[derive(Debug)]
+pub(crate) enum ForNode {
+    Heard(Message),
+    Ingest,
+    FenceLate(u64),
+    /// `None`: the other end has closed.
+    Frame(u64, Option<Bytes>),
+    HelloWaited(u64),
+    Pump(u64),
+    Write(u64),
+    Returned(SessionId, u64, u64),
+    Reply(SessionId, u32, u64),
+    OverLimit(SessionId, Overdue),
+    Sweep,
+}
+
+/// A handler that has not returned when its time is over.
+#[derive(Debug)]
+pub(crate) struct Overdue {
+    pub(crate) n: u64,
+    /// `None` if it keeps no other item waiting.
+    pub(crate) position: Option<u64>,
+    pub(crate) request: Option<u32>,
 }
 
 impl Node {
-    pub(crate) fn new(bounds: Bounds, codec: Codec) -> Node {
+    pub(crate) fn new(index: usize) -> Node {
         Node {
-            bounds,
-            codec,
+            id: NodeId::parse(&format!("n{index}")).unwrap(),
+            life: 0,
+            alive: false,
+            paused_until: 0,
             homes: BTreeMap::new(),
-            id: NodeId::parse("n1").unwrap(),
-            begun: 0,
+            ingest: Ingest::default(),
+            confirmed: false,
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn node_happens(&mut self, node: usize, what: ForNode) {
+        match what {
+            ForNode::Heard(message) => self.heard(node, message),
+            ForNode::Ingest => self.ingest(node),
+            ForNode::FenceLate(nonce) => self.fence_late(node, nonce),
+            ForNode::Frame(wire, Some(frame)) => self.server_reads(wire, frame),
+            ForNode::Frame(wire, None) => self.server_end(wire),
+            ForNode::HelloWaited(wire) => self.hello_waited(node, wire),
+            ForNode::Pump(wire) => self.pump(wire),
+            ForNode::Write(wire) => self.server_writes(wire),
+            ForNode::Returned(id, position, n) => self.returned(node, &id, position, n),
+            ForNode::Reply(id, request, n) => self.replied(node, &id, request, n),
+            ForNode::OverLimit(id, overdue) => self.over_limit(node, &id, &overdue),
+            ForNode::Sweep => self.sweep(node),
         }
     }
 
-    /// Finds or begins the session of a hello; gives the connection that it superseded.
-    pub(crate) fn hello(
-        &mut self,
-        hello: &ClientHello,
-        uid: &Option<Uid>,
-        connection: u64,
-        now: Millis,
-    ) -> Option<(SessionId, Attached, Option<u64>)> {
-        let named = hello
-            .session
-            .as_ref()
-            .filter(|id| self.homes.contains_key(*id))
-            .cloned();
-        if let Some(id) = named {
-            let (session, speaks) = self.homes.get_mut(&id).unwrap();
-            if session.uid() == uid.as_ref() {
-                match session.attach(hello, Transport::Ws, now) {
-                    Ok(attached) => {
-                        let before = speaks.replace(connection);
-                        self.greet(&id, &attached);
-                        return Some((id, attached, before));
-                    }
-                    Err(AttachRefused::LowerAttempt { .. }) => return None,
-                    Err(AttachRefused::NotThisSession) => {
-                        panic!("our client named a session that is not its own")
-                    }
-                    Err(AttachRefused::Over | AttachRefused::Lost) => {}
-                    Err(AttachRefused::Arriving | AttachRefused::Moved) => {
-                        panic!("one node alone moves nothing")
-                    }
-                }
-            }
-            session.end();
-        }
-        self.begun += 1;
-        let mut random = [0; 16];
-        random[..8].copy_from_slice(&self.begun.to_le_bytes());
-        let id = SessionId::new(&self.id, random);
-        let mut session = Session::new(id.clone(), hello.client.clone(), uid.clone(), self.codec);
-        let attached = session
-            .attach(hello, Transport::Ws, now)
-            .expect("a new session takes its first hello");
-        self.homes.insert(id.clone(), (session, Some(connection)));
-        self.greet(&id, &attached);
-        Some((id, attached, None))
+    pub(crate) fn start_node(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        it.life += 1;
+        it.alive = true;
+        it.ingest = Ingest::new(Millis(self.now));
+        it.confirmed = false;
+        self.bus.restore(node);
+        let stream = self.chance.next();
+        self.new_stream(node, stream.into());
+        self.at_node(self.now, node, ForNode::Sweep);
+        self.confirm_interest(node);
     }
 
-    fn greet(&mut self, id: &SessionId, attached: &Attached) {
-        let (session, _) = self.homes.get_mut(id).unwrap();
-        let hello = ServerHello {
-            session: id.clone(),
-            resumed: attached.resumed,
-            gap: attached.gap,
-            received: attached.received,
-            uid: session.uid().cloned(),
-            data: Data::null(self.codec),
-            ping_ms: self.bounds.ping_ms,
-            max_bytes: self.bounds.limits.max_bytes as u64,
-            node: self.id.clone(),
-        };
-        assert!(session.hello(attached.link, &hello));
+    /// Kill -9: sockets are reset by the system, everything else is forgotten.
+    pub(crate) fn crash_node(&mut self, node: usize) {
+        self.say(|| format!("node {node} crashes"));
+        self.bus.cut(node);
+        let life = (node, self.nodes[node].life);
+        let it = &mut self.nodes[node];
+        it.alive = false;
+        it.paused_until = 0;
+        let sessions: Vec<SessionId> = it.homes.keys().cloned().collect();
+        it.homes.clear();
+        it.waiting.clear();
+        it.confirmed = false;
+        self.ledger.items.died(life, sessions.into_iter());
+        let wires: Vec<u64> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| wire.node == life && !wire.server_done)
+            .map(|(number, _)| *number)
+            .collect();
+        for wire in wires {
+            self.reset_from_server(wire);
+        }
     }
 
-    /// Forgets sessions that nobody came back for, or that have ended and owe nothing.
-    pub(crate) fn expire(&mut self, now: Millis) {
-        for (session, _) in self.homes.values_mut() {
-            if session
-                .detached_since()
-                .is_some_and(|since| now.0 >= since.0 + SESSION_TTL)
-            {
-                session.end();
-            }
-        }
+    /// Schedules something for the present life of a node.
+    pub(crate) fn at_node(&mut self, at: u64, node: usize, what: ForNode) {
+        let life = self.nodes[node].life;
+        self.at(at, Happening::Node((node, life), what));
     }
 }

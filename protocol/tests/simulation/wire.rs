@@ -1,15 +1,22 @@
-//! One connection between the two halves: each direction in order, late, and mortal.
+//! One WebSocket between a tab and a node: each direction in order, late, and mortal.
 
 use super::chance::Chance;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use tengen_protocol::server::Link;
-use tengen_protocol::{SessionId, Uid};
+use tengen_protocol::{Codec, SessionId, Uid};
 
 pub(crate) struct Wire {
+    /// The tab and the number by which it knows this connection; `None` is a stranger's.
+    pub(crate) tab: Option<(usize, u64)>,
+    /// Which life of which node.
+    pub(crate) node: (usize, u32),
     /// Whose credentials the connection was opened with.
     pub(crate) uid: Option<Uid>,
+    pub(crate) codec: Codec,
     pub(crate) home: Option<(SessionId, Link)>,
+    /// Its hello has been heard.
+    pub(crate) greeting: bool,
     /// Swallows everything; nobody is told.
     pub(crate) dark: bool,
     pub(crate) client_done: bool,
@@ -24,10 +31,20 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(uid: Option<Uid>, latency: u64) -> Wire {
+    pub(crate) fn new(
+        tab: Option<(usize, u64)>,
+        node: (usize, u32),
+        uid: Option<Uid>,
+        codec: Codec,
+        latency: u64,
+    ) -> Wire {
         Wire {
+            tab,
+            node,
             uid,
+            codec,
             home: None,
+            greeting: false,
             dark: false,
             client_done: false,
             server_done: false,

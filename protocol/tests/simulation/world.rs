@@ -1,292 +1,320 @@
-//! Virtual time: what happens when, to the client, the wire and the node.
+//! Virtual time: what happens when, to tabs, wires, nodes and the bus.
 
-mod serving;
-mod trouble;
-
-use super::chance::Chance;
-use super::ledger::{Ledger, Totals};
-use super::node::Node;
-use super::wire::Wire;
+use crate::bus::{Audience, Bus, Message, Passage, Peer};
+use crate::chance::Chance;
+use crate::ledger::{Ledger, Totals};
+use crate::node::{ForNode, Node};
+use crate::plan::{BEGIN, HOSTILE_MS, Plan, SETTLE_MS};
+use crate::pushing::{Publisher, Push, Stream};
+use crate::tab::{ForTab, Tab};
+use crate::wire::Wire;
 use bytes::Bytes;
-use std::collections::BTreeMap;
-use tengen_protocol::client::{
-    Action, Event, Options, Session, Source, TransportChoice, TransportClose,
-};
-use tengen_protocol::server::Bounds;
-use tengen_protocol::{Codec, Data, EventId, Millis, SessionId, Uid, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use tengen_protocol::{SessionId, Uid};
 
-/// How long the world is hostile, and how long it then may take to settle.
-const HOSTILE_MS: u64 = 25_000;
-const SETTLE_MS: u64 = 100_000;
-
-enum Happening {
-    Opened(u64),
-    ToServer(u64, Bytes),
-    ToClient(u64, Bytes),
-    ServerSeesEnd(u64),
-    ClientSeesEnd(u64, TransportClose),
-    Returned(SessionId, u64),
-    Reply(SessionId, u32, u64),
-    Write(u64),
-    Pump(u64),
-    Tick,
-    Sweep,
+#[derive(Debug)]
+pub(crate) enum Happening {
+    Bus(Passage),
+    Node((usize, u32), ForNode),
+    Tab(usize, ForTab),
     Traffic,
     Trouble,
+    Tail(usize, u64),
+    Again(usize, Rc<Push>),
+    Mend(crate::trouble::Mend),
+    Check,
 }
 
 pub(crate) struct World {
     log: bool,
-    chance: Chance,
-    now: u64,
+    pub(crate) plan: Plan,
+    pub(crate) chance: Chance,
+    pub(crate) now: u64,
     order: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
-    client: Session,
-    tick_at: Option<u64>,
-    wires: BTreeMap<u64, Wire>,
-    node: Node,
-    ledger: Ledger,
-    login: Option<Uid>,
-    latency: u64,
-    items: u64,
-    ids: [EventId; 2],
+    pub(crate) bus: Bus,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) tabs: Vec<Tab>,
+    pub(crate) wires: BTreeMap<u64, Wire>,
+    wire_count: u64,
+    pub(crate) publishers: Vec<Publisher>,
+    pub(crate) ledger: Ledger,
+    pub(crate) nonces: u64,
+    /// Which tab each session belongs to.
+    pub(crate) owners: BTreeMap<SessionId, usize>,
+    /// Tabs that lost a session by something that excuses it.
+    pub(crate) excused: BTreeSet<usize>,
+    trace: u64,
+}
+
+/// What a run leaves: its counts, and a hash over everything that happened.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) totals: Totals,
+    pub(crate) trace: u64,
 }
 
 impl World {
     pub(crate) fn new(seed: u64, log: bool) -> World {
         let mut chance = Chance::new(seed);
-        let codec = if chance.one_in(2) {
-            Codec::Cbor
-        } else {
-            Codec::Json
-        };
-        let bounds = Bounds {
-            // Small enough for slow consumers and full inboxes to happen.
-            max_queue_bytes: if chance.one_in(3) { 2_000 } else { 200_000 },
-            inbox_items: chance.between(2, 20) as usize,
-            ack_items: chance.between(2, 32),
-            ..Bounds::default()
-        };
-        let options = Options {
-            codec,
-            window_items: chance.between(3, 300),
-            ack_items: chance.between(2, 32),
-            transport: TransportChoice::Ws,
-            ..Options::default()
-        };
-        let latency = *[2, 20, 300].get(chance.between(0, 2) as usize).unwrap();
+        let plan = Plan::draw(&mut chance);
+        let tabs = (0..plan.tabs)
+            .map(|tab| {
+                let options = Plan::options(&mut chance);
+                let login = Uid::parse(chance.one_of(&["alice", "alice", "bob", ""])).ok();
+                Tab::new(options, seed ^ (tab as u64) << 56, login, &mut chance)
+            })
+            .collect();
+        let streams = plan.nodes;
+        let publishers = (0..streams + plan.publishers)
+            .map(|peer| Publisher {
+                peer,
+                // Of those outside, every other one has no numbers.
+                stream: (peer >= streams && peer % 2 == 0)
+                    .then(|| Stream::new(chance.next().into())),
+            })
+            .collect();
+        let mut ledger = Ledger::default();
+        if plan.bus_faults || plan.node_faults {
+            ledger.pushes.slack = 10_000;
+        }
         World {
             log,
-            now: 1_000,
+            now: BEGIN,
             order: 0,
             agenda: BTreeMap::new(),
-            client: Session::new(options, seed),
-            tick_at: None,
+            bus: Bus::new(
+                plan.nodes,
+                plan.publishers,
+                plan.loose_bus,
+                plan.bus_latency,
+            ),
+            nodes: (0..plan.nodes).map(Node::new).collect(),
+            tabs,
             wires: BTreeMap::new(),
-            node: Node::new(bounds, codec),
-            ledger: Ledger::new(),
-            login: Uid::parse("alice").ok(),
-            latency,
-            items: 0,
-            ids: ["t/note", "t/echo"].map(|id| EventId::parse(id).unwrap()),
+            wire_count: 0,
+            publishers,
+            ledger,
+            nonces: 0,
+            owners: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            trace: 0,
+            plan,
             chance,
         }
     }
 
-    pub(crate) fn run(mut self) -> Totals {
-        for first in [Happening::Sweep, Happening::Traffic, Happening::Trouble] {
-            self.at(self.now, first);
+    /// Runs the world to its end.
+    pub(crate) fn run(mut self) -> Run {
+        self.say(|| format!("{:?}", self.plan));
+        for node in 0..self.nodes.len() {
+            self.start_node(node);
         }
-        self.client.connect(Millis(self.now));
-        let end = self.now + HOSTILE_MS + SETTLE_MS;
-        loop {
-            self.carry_out();
-            let Some(((at, _), happening)) = self.agenda.pop_first() else {
-                break;
-            };
-            if at > end {
-                break;
-            }
+        for first in [Happening::Traffic, Happening::Trouble] {
+            self.at(self.now + 500, first);
+        }
+        self.at(self.now + 1_000, Happening::Check);
+        for tab in 0..self.tabs.len() {
+            let now = self.tabs[tab].now(self.now);
+            self.tabs[tab].client.connect(now);
+            self.carry_out(tab);
+        }
+        let end = BEGIN + HOSTILE_MS + SETTLE_MS;
+        let mut unsettled = String::new();
+        while let Some(((at, order), happening)) = self.agenda.pop_first() {
             self.now = at;
-            self.happen(happening);
+            self.note(at, order);
+            if let Happening::Check = happening {
+                self.ledger.pushes.check_slack(self.now);
+                if !self.is_hostile() {
+                    match self.settled() {
+                        Ok(()) => return self.conclude(),
+                        Err(why) => unsettled = why,
+                    }
+                }
+                assert!(at < end, "the world does not come to rest: {unsettled}");
+                self.at(self.now + 1_000, Happening::Check);
+                continue;
+            }
+            self.happen((at, order), happening);
         }
-        let state = self.client.state();
-        assert!(state.open, "the client is not back: {state:?}");
-        assert_eq!(state.uid, self.login);
-        let uid = state.uid.clone();
-        self.ledger.settle(&uid);
-        let session = self.client.state().session.clone().unwrap();
-        let (home, _) = &self.node.homes[&session];
-        assert_eq!(
-            (
-                home.queue_items(),
-                home.queue_bytes(),
-                home.outstanding(),
-                home.inbox_items()
-            ),
-            (0, 0, 0, 0)
-        );
-        self.ledger.totals
+        unreachable!("the next check is always on the agenda")
     }
 
-    fn hostile(&self) -> bool {
-        self.now < 1_000 + HOSTILE_MS
+    fn conclude(self) -> Run {
+        Run {
+            totals: self.ledger.totals,
+            trace: self.trace,
+        }
     }
 
-    fn at(&mut self, at: u64, happening: Happening) {
+    fn note(&mut self, at: u64, order: u64) {
+        for word in [at, order, self.chance.mark()] {
+            self.trace = (self.trace ^ word)
+                .wrapping_mul(0x0000_0100_0000_01B3)
+                .rotate_left(23);
+        }
+    }
+
+    pub(crate) fn is_hostile(&self) -> bool {
+        self.now < BEGIN + HOSTILE_MS
+    }
+
+    pub(crate) fn at(&mut self, at: u64, happening: Happening) {
         self.order += 1;
         self.agenda.insert((at, self.order), happening);
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.log {
             println!("{:>7} {}", self.now, what());
         }
     }
 
-    fn happen(&mut self, happening: Happening) {
-        let now = Millis(self.now);
+    fn happen(&mut self, at: (u64, u64), happening: Happening) {
         match happening {
-            Happening::Opened(connection) => {
-                if self
-                    .wires
-                    .get(&connection)
-                    .is_some_and(|wire| !wire.dark && !wire.client_done)
-                {
-                    self.client.opened(connection, now);
+            Happening::Bus(passage) => self.passes(passage),
+            Happening::Node((node, life), what) => {
+                let it = &self.nodes[node];
+                if !it.alive || it.life != life {
+                    return;
                 }
-            }
-            Happening::ToServer(connection, frame) => self.server_reads(connection, frame),
-            Happening::ToClient(connection, frame) => {
-                if self
-                    .wires
-                    .get(&connection)
-                    .is_some_and(|wire| !wire.dark && !wire.client_done)
-                {
-                    self.client.frame(connection, frame, now);
+                if it.paused_until > self.now {
+                    // In its order, once the process goes on.
+                    let later = (it.paused_until, at.1);
+                    self.agenda
+                        .insert(later, Happening::Node((node, life), what));
+                    return;
                 }
+                self.node_happens(node, what);
             }
-            Happening::ServerSeesEnd(connection) => self.server_end(connection),
-            Happening::ClientSeesEnd(connection, how) => {
-                if let Some(wire) = self
-                    .wires
-                    .get_mut(&connection)
-                    .filter(|wire| !wire.client_done)
-                {
-                    wire.client_done = true;
-                    self.say(|| format!("client sees end of {connection}: {how:?}"));
-                    self.client.closed(connection, &how, now);
-                }
-            }
-            Happening::Returned(id, position) => self.returned(&id, position),
-            Happening::Reply(id, request, n) => {
-                let data = Data::from_value(self.node.codec, &Value::Int(n.into())).unwrap();
-                if let Some((session, speaks)) = self.node.homes.get_mut(&id) {
-                    session.reply(request, Ok(data), &self.node.bounds);
-                    let speaks = *speaks;
-                    self.server_writes_soon(speaks);
-                }
-            }
-            Happening::Write(connection) => self.server_writes(connection),
-            Happening::Pump(connection) => self.pump(connection),
-            Happening::Tick => {
-                if self.tick_at.is_some_and(|at| at <= self.now) {
-                    self.tick_at = None;
-                    self.client.tick(now);
-                }
-            }
-            Happening::Sweep => self.sweep(),
+            Happening::Tab(tab, what) => self.tab_happens(tab, what),
             Happening::Traffic => self.traffic(),
             Happening::Trouble => self.trouble(),
+            Happening::Tail(by, version) => self.tail(by, version),
+            Happening::Again(by, push) => self.push_again(by, &push),
+            Happening::Mend(mend) => self.mend(mend),
+            Happening::Check => {}
         }
     }
 
-    fn carry_out(&mut self) {
-        while let Some(action) = self.client.poll() {
-            match action {
-                Action::Open { connection, .. } => self.open(connection),
-                Action::Write {
-                    connection, frame, ..
-                } => {
-                    let wire = self.wires.get_mut(&connection).unwrap();
-                    assert!(!wire.client_done, "wrote to a connection that is closed");
-                    let at = wire.up(self.now, &mut self.chance);
-                    self.at(at, Happening::ToServer(connection, frame));
-                }
-                Action::Close { connection, .. } | Action::Abort { connection } => {
-                    let wire = self.wires.get_mut(&connection).unwrap();
-                    let at = wire.up(self.now, &mut self.chance);
-                    wire.client_done = true;
-                    if !wire.dark {
-                        self.at(at, Happening::ServerSeesEnd(connection));
-                    }
-                }
-                Action::Ask { .. } => {}
-                Action::Mute { connection } => self.wires.get_mut(&connection).unwrap().dark = true,
-                Action::Event(event) => self.event(&event),
-                Action::Resolved { token, outcome } => {
-                    self.say(|| format!("resolved {token:?}: {outcome:?}"));
-                    self.ledger.resolved(token, outcome);
-                }
-                Action::State { new, .. } => self.say(|| format!("state {new:?}")),
-            }
+    /// Publishes; what is under way when a connection breaks is lost.
+    pub(crate) fn send(&mut self, from: Peer, message: Message) {
+        if self.bus.is_loose() {
+            let audience = self.bus.audience(&message);
+            return self.fan_out(Some(from), &audience, &message);
         }
-        let wanted = self.client.next_timeout().map(|at| at.0.max(self.now));
-        let Some(at) = wanted.filter(|_| wanted != self.tick_at) else {
-            return;
+        let at = self.bus.upwards(from, self.now, &mut self.chance);
+        let epoch = self.bus.epoch(from);
+        let passage = Passage::AtServer {
+            from,
+            epoch,
+            message,
         };
-        self.tick_at = wanted;
-        let late = if self.hostile() && self.chance.one_in(20) {
-            self.chance.between(1, 40_000)
-        } else {
-            0
-        };
-        self.at(at + late, Happening::Tick);
+        self.at(at, Happening::Bus(passage));
     }
 
-    fn open(&mut self, connection: u64) {
-        let mut wire = Wire::new(self.login.clone(), self.latency);
-        let at = wire.up(self.now, &mut self.chance);
-        self.wires.insert(connection, wire);
-        match self.chance.between(0, 9) {
-            0 if self.hostile() => self.wires.get_mut(&connection).unwrap().dark = true,
-            1 if self.hostile() => {
-                let how = TransportClose {
-                    refused: Some((502, None)),
-                    ..TransportClose::default()
-                };
-                self.at(at, Happening::ClientSeesEnd(connection, how));
+    fn passes(&mut self, passage: Passage) {
+        match passage {
+            Passage::AtServer {
+                from,
+                epoch,
+                message,
+            } => {
+                if !self.bus.is_current(from, epoch) {
+                    return self.lost_on_the_way(&message);
+                }
+                let audience = self.bus.audience(&message);
+                self.fan_out(None, &audience, &message);
             }
-            _ => self.at(at, Happening::Opened(connection)),
+            Passage::Arrives { to, epoch, message } => {
+                if self.bus.is_current(to, epoch) && to < self.nodes.len() {
+                    self.at_node(self.now, to, ForNode::Heard(message));
+                }
+            }
         }
     }
 
-    fn event(&mut self, event: &Event) {
-        self.say(|| format!("event {} {:?}", event.id, event.data.value()));
-        match (event.source, event.id.as_str()) {
-            (Source::Push, _) => {
-                let Ok(Value::Array(both)) = event.data.value() else {
-                    panic!("not one of our pushes: {event:?}")
-                };
-                let [Value::Int(n), Value::Text(to)] = &both[..] else {
-                    panic!("not one of our pushes: {event:?}")
-                };
-                self.ledger
-                    .saw_push(*n as u64, &Uid::parse(to).ok(), &self.client.state().uid);
+    fn lost_on_the_way(&mut self, message: &Message) {
+        match message {
+            Message::Batch { pushes, .. } => {
+                for push in pushes.iter() {
+                    self.ledger.pushes.lost(push.name);
+                }
             }
-            (Source::Library, EventId::GAP) => {
-                let drift = Value::Map(vec![(
-                    Value::Text("reason".into()),
-                    Value::Text("drift".into()),
-                )]);
-                assert_ne!(event.data.value().unwrap(), drift, "the two ends disagree");
-                self.ledger.gap(self.now);
-            }
-            (Source::Library, EventId::ERROR) => panic!(
-                "an honest conversation has errors: {:?}",
-                event.data.value()
-            ),
+            Message::Plain(push) => self.ledger.pushes.lost(push.name),
             _ => {}
+        }
+    }
+
+    fn fan_out(&mut self, from: Option<Peer>, audience: &Audience, message: &Message) {
+        for to in self.bus.listeners(audience) {
+            if !self.bus.is_up(to) {
+                continue;
+            }
+            // The first of a publisher nobody can miss: it may have been before one's time.
+            let batch = matches!(message, Message::Batch { seq, .. } if *seq > 1);
+            let faulty = self.plan.bus_faults && batch && self.is_hostile();
+            let copies = match () {
+                () if faulty && self.chance.one_in(80) => 0,
+                () if faulty && self.chance.one_in(80) => 2,
+                () => 1,
+            };
+            for _ in 0..copies {
+                let at = match from {
+                    Some(from) => self.bus.straight(from, to, self.now, &mut self.chance),
+                    None => self.bus.downwards(to, self.now, &mut self.chance),
+                };
+                let passage = Passage::Arrives {
+                    to,
+                    epoch: self.bus.epoch(to),
+                    message: message.clone(),
+                };
+                self.at(at, Happening::Bus(passage));
+            }
+        }
+    }
+
+    pub(crate) fn add_wire(&mut self, wire: Wire) -> u64 {
+        self.wire_count += 1;
+        self.wires.insert(self.wire_count, wire);
+        self.wire_count
+    }
+
+    pub(crate) fn sends_to_node(&mut self, at: u64, wire: u64, frame: Option<Bytes>) {
+        let node = self.wires[&wire].node;
+        let what = ForNode::Frame(wire, frame);
+        self.at(at, Happening::Node(node, what));
+    }
+
+    /// The balancer's choice: any node that is up.
+    pub(crate) fn balance(&mut self) -> Option<(usize, u32)> {
+        let up: Vec<usize> = (0..self.nodes.len())
+            .filter(|node| self.nodes[*node].alive)
+            .collect();
+        if up.is_empty() {
+            return None;
+        }
+        let node = self.chance.one_of(&up);
+        Some((node, self.nodes[node].life))
+    }
+
+    /// A node that is down or held publishes nothing.
+    pub(crate) fn may_publish(&self, peer: Peer) -> bool {
+        self.nodes
+            .get(peer)
+            .is_none_or(|node| node.alive && node.paused_until <= self.now)
+    }
+
+    pub(crate) fn new_stream(&mut self, node: usize, publisher: u128) {
+        self.publishers[node].stream = Some(Stream::new(publisher));
+    }
+
+    /// Something that is no fault of ours has ended this session.
+    pub(crate) fn excuse(&mut self, session: &SessionId) {
+        if let Some(tab) = self.owners.get(session) {
+            self.excused.insert(*tab);
         }
     }
 }

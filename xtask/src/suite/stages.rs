@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::{Count, Suite};
 use crate::exec::{run, watch};
 use crate::workspace::Workspace;
-use crate::{tidy, tools, web};
+use crate::{sim, tidy, tools, web};
 
 pub(super) fn all(suite: &mut Suite<'_>) {
     suite.stage("tidy", |workspace, _| tidy::check(workspace));
@@ -59,6 +59,9 @@ pub(super) fn all(suite: &mut Suite<'_>) {
         }
         counted(&mut tests, count)
     });
+    suite.stage("simulation", |workspace, count| {
+        counted(&mut sim::command(workspace), count)
+    });
     suite.stage("javascript tests", javascript);
     suite.stage("benches, small", |workspace, count| {
         counted(
@@ -82,6 +85,10 @@ fn clippy(workspace: &Workspace, _: &mut Count) -> Result<()> {
     // Targets that an ordinary `cargo test` leaves out.
     run(cargo(workspace)
         .args(["clippy", "--package", "tengen-node", "--test", "browser"])
+        .args(deny))?;
+    run(cargo(workspace)
+        .args(["clippy", "--package", "tengen-protocol"])
+        .args(["--features", "mutations", "--test", "simulation"])
         .args(deny))?;
     let wasm = [
         "clippy",

@@ -1,0 +1,216 @@
+//! The clients' items: each handled once and in order, each promise kept once and truthfully.
+
+use super::Totals;
+use std::collections::{BTreeMap, BTreeSet};
+use tengen_protocol::client::{FailureKind, Outcome, Token};
+use tengen_protocol::{Data, ErrorCode, SessionId, Uid, Value};
+
+/// One item of a client.
+struct Sent {
+    /// Who the client was when it said it; `None` before it knew.
+    typed_as: Option<Option<Uid>>,
+    request: bool,
+    /// It breaks a limit: the server has to refuse it, and nobody handles it.
+    unacceptable: bool,
+    outcome: Option<Outcome>,
+    /// Which session the client had when it ended.
+    session: Option<SessionId>,
+}
+
+/// A handler at work on an item of a session.
+struct Running {
+    n: u64,
+    node: (usize, u32),
+    /// When it is over its limit, and the next may start.
+    until: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Items {
+    sent: BTreeMap<u64, Sent>,
+    by_token: BTreeMap<(usize, Token), u64>,
+    handled: BTreeSet<u64>,
+    last_handled: BTreeMap<SessionId, u64>,
+    running: BTreeMap<SessionId, Running>,
+    /// Their home died: what it had counted, it may not have handled.
+    dead: BTreeSet<SessionId>,
+}
+
+/// Where an item is handled.
+pub(crate) struct Place<'a> {
+    pub(crate) session: &'a SessionId,
+    pub(crate) uid: Option<&'a Uid>,
+    pub(crate) node: (usize, u32),
+}
+
+impl Items {
+    pub(crate) fn next(&self) -> u64 {
+        self.sent.len() as u64 + 1
+    }
+
+    pub(crate) fn send(
+        &mut self,
+        n: u64,
+        by: (usize, Token),
+        typed_as: Option<Option<Uid>>,
+        request: bool,
+        unacceptable: bool,
+    ) {
+        self.by_token.insert(by, n);
+        let sent = Sent {
+            typed_as,
+            request,
+            unacceptable,
+            outcome: None,
+            session: None,
+        };
+        assert!(self.sent.insert(n, sent).is_none());
+    }
+
+    /// A handler begins with an item; `until` is its limit, `None` if it keeps nobody waiting.
+    pub(crate) fn handled(
+        &mut self,
+        n: u64,
+        place: &Place<'_>,
+        until: Option<u64>,
+        now: u64,
+        totals: &mut Totals,
+    ) {
+        let sent = &self.sent[&n];
+        assert!(
+            !sent.unacceptable,
+            "item {n} breaks a limit and was handled"
+        );
+        assert!(self.handled.insert(n), "item {n} was handled twice");
+        if let Some(typed_as) = &sent.typed_as {
+            assert_eq!(
+                typed_as.as_ref(),
+                place.uid,
+                "item {n} was handled as another user"
+            );
+        }
+        let last = self
+            .last_handled
+            .insert(place.session.clone(), n)
+            .unwrap_or(0);
+        assert!(n > last, "item {n} was handled after {last}");
+        if let Some(other) = self.running.get(place.session) {
+            assert!(
+                now >= other.until,
+                "item {n} was started at {:?} while {} was at work at {:?}",
+                place.node,
+                other.n,
+                other.node
+            );
+        }
+        match until {
+            Some(until) => {
+                let node = place.node;
+                self.running
+                    .insert(place.session.clone(), Running { n, node, until });
+            }
+            None => {
+                self.running.remove(place.session);
+            }
+        }
+        totals.handled += 1;
+    }
+
+    pub(crate) fn returned(&mut self, n: u64, session: &SessionId) {
+        if self.running.get(session).is_some_and(|it| it.n == n) {
+            self.running.remove(session);
+        }
+    }
+
+    /// The node is gone, and its handlers with it.
+    pub(crate) fn died(&mut self, node: (usize, u32), sessions: impl Iterator<Item = SessionId>) {
+        self.dead.extend(sessions);
+        self.running.retain(|_, running| running.node != node);
+    }
+
+    pub(crate) fn resolved(
+        &mut self,
+        by: (usize, Token),
+        session: Option<SessionId>,
+        outcome: Outcome,
+        totals: &mut Totals,
+    ) {
+        let n = self.by_token[&by];
+        let handled = self.handled.contains(&n);
+        let sent = self.sent.get_mut(&n).expect("a token of ours");
+        assert!(
+            sent.outcome.is_none(),
+            "item {n} resolved twice: {:?}, then {outcome:?}",
+            sent.outcome
+        );
+        match &outcome {
+            Ok(data) if sent.request => {
+                assert_eq!(
+                    data.value().unwrap(),
+                    Value::Int(n.into()),
+                    "the reply to {n} is another's"
+                );
+                assert!(handled, "item {n} was answered by nobody");
+                totals.replies += 1;
+            }
+            Ok(_) => {
+                assert!(!sent.unacceptable, "item {n} breaks a limit and was taken");
+                totals.acked += 1;
+            }
+            Err(failure) => match (failure.kind, failure.sent) {
+                (FailureKind::Timeout, _) => totals.timeouts += 1,
+                (FailureKind::Error, true) => totals.refused += 1,
+                (_, true) => totals.closed_sent += 1,
+                (_, false) => totals.closed_unsent += 1,
+            },
+        }
+        if let Err(failure) = &outcome {
+            assert!(
+                failure.sent || !handled,
+                "item {n} was handled but called unsent"
+            );
+        }
+        sent.outcome = Some(outcome);
+        sent.session = session;
+    }
+
+    fn is_dead(&self, session: Option<&SessionId>) -> bool {
+        session.is_some_and(|session| self.dead.contains(session))
+    }
+
+    /// Everything is quiet and whole: now every promise must have been kept.
+    pub(crate) fn settle(&self) -> Result<(), String> {
+        for (n, sent) in &self.sent {
+            let handled = self.handled.contains(n);
+            match sent.outcome.as_ref() {
+                None => return Err(format!("item {n} hangs (handled: {handled})")),
+                Some(Ok(_)) if !handled && !self.is_dead(sent.session.as_ref()) => {
+                    return Err(format!("item {n} was acknowledged but never handled"));
+                }
+                Some(Err(failure)) if handled && !failure.sent => {
+                    return Err(format!("item {n} was handled but called unsent"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some((session, running)) = self.running.iter().next() {
+            return Err(format!("a handler of {session} still has {}", running.n));
+        }
+        Ok(())
+    }
+}
+
+impl Items {
+    /// Whether a `chsk/error` tells of an item that this world made unacceptable on purpose.
+    pub(crate) fn is_about_unacceptable(&self, data: &Data) -> bool {
+        let Ok(Value::Map(entries)) = data.value() else {
+            return false;
+        };
+        let code = Value::Text("code".to_owned());
+        let too_deep = Value::Int(ErrorCode::TOO_DEEP.0.into());
+        let rate = Value::Int(ErrorCode::RATE.0.into());
+        entries
+            .iter()
+            .any(|(key, value)| *key == code && (*value == too_deep || *value == rate))
+    }
+}

@@ -1,0 +1,125 @@
+//! A hello at a node: the session that is here goes on, else a new one begins.
+
+use super::{ForNode, Home};
+use crate::world::World;
+use tengen_protocol::rules::{Rule, holds};
+use tengen_protocol::server::{AttachRefused, Attached, Session};
+use tengen_protocol::{ClientHello, CloseCode, Data, Millis, ServerHello, SessionId, Transport};
+
+/// How long a hello waits for the node to hear the bus.
+const HOLD_MS: u64 = 3_000;
+
+impl World {
+    pub(crate) fn hello(&mut self, wire: u64, hello: &ClientHello) {
+        let node = self.wires[&wire].node.0;
+        if self.nodes[node].confirmed {
+            return self.greet(wire, hello);
+        }
+        self.nodes[node].waiting.push((wire, hello.clone()));
+        self.at_node(self.now + HOLD_MS, node, ForNode::HelloWaited(wire));
+    }
+
+    pub(crate) fn hello_waited(&mut self, node: usize, wire: u64) {
+        let waiting = &mut self.nodes[node].waiting;
+        let before = waiting.len();
+        waiting.retain(|(other, _)| *other != wire);
+        if waiting.len() < before {
+            self.server_closes(wire, CloseCode::RESTARTING, "not ready");
+        }
+    }
+
+    pub(crate) fn take_waiting_hellos(&mut self, node: usize) {
+        for (wire, hello) in std::mem::take(&mut self.nodes[node].waiting) {
+            self.greet(wire, &hello);
+        }
+    }
+
+    fn greet(&mut self, number: u64, hello: &ClientHello) {
+        let wire = &self.wires[&number];
+        if wire.server_done {
+            return;
+        }
+        let (node, uid, codec) = (wire.node.0, wire.uid.clone(), wire.codec);
+        let now = Millis(self.now);
+        let named = hello.session.clone();
+        if let Some(id) = named.filter(|id| self.nodes[node].homes.contains_key(id)) {
+            let home = self.nodes[node].homes.get_mut(&id).unwrap();
+            let same_user = home.session.uid() == uid.as_ref();
+            if same_user || !holds(Rule::OtherUserBeginsAnew) {
+                match home.session.attach(hello, Transport::Ws, now) {
+                    Ok(attached) => {
+                        let before = home.wire.replace(number);
+                        self.greeted(number, &id, &attached);
+                        if let Some(before) = before.filter(|before| *before != number) {
+                            self.server_writes(before);
+                        }
+                        return;
+                    }
+                    Err(AttachRefused::LowerAttempt { .. }) => {
+                        return self.server_closes(number, CloseCode::SUPERSEDED, "lower attempt");
+                    }
+                    Err(AttachRefused::NotThisSession) => {
+                        panic!("our client named a session that is not its own")
+                    }
+                    Err(AttachRefused::Over | AttachRefused::Lost) => {}
+                    Err(AttachRefused::Arriving | AttachRefused::Moved) => {
+                        panic!("nothing moves yet")
+                    }
+                }
+            }
+            let home = self.nodes[node].homes.get_mut(&id).unwrap();
+            home.session
+                .abort(CloseCode::SUPERSEDED, "cannot be resumed");
+            let wire = home.wire;
+            self.writes_soon(node, wire);
+        }
+        // What another node holds cannot be had yet.
+        if let Some(id) = &hello.session {
+            self.excuse(id);
+        }
+        let random = [self.chance.next(), self.chance.next()];
+        let random = (u128::from(random[0]) << 64 | u128::from(random[1])).to_be_bytes();
+        let id = SessionId::new(&self.nodes[node].id, random);
+        let mut session = Session::new(id.clone(), hello.client.clone(), uid, codec);
+        let attached = session
+            .attach(hello, Transport::Ws, now)
+            .expect("a new session takes its first hello");
+        let wire = Some(number);
+        self.nodes[node]
+            .homes
+            .insert(id.clone(), Home { session, wire });
+        self.greeted(number, &id, &attached);
+    }
+
+    fn greeted(&mut self, number: u64, id: &SessionId, attached: &Attached) {
+        self.say(|| format!("hello on {number}: {id} {attached:?}"));
+        *(if attached.resumed {
+            &mut self.ledger.totals.resumed
+        } else {
+            &mut self.ledger.totals.fresh
+        }) += 1;
+        let wire = self.wires.get_mut(&number).unwrap();
+        wire.home = Some((id.clone(), attached.link));
+        let (node, codec, tab) = (wire.node.0, wire.codec, wire.tab);
+        if let Some((tab, _)) = tab {
+            self.owners.insert(id.clone(), tab);
+        }
+        let its_id = self.nodes[node].id.clone();
+        let home = self.nodes[node].homes.get_mut(id).unwrap();
+        let bounds = &self.plan.bounds;
+        let hello = ServerHello {
+            session: id.clone(),
+            resumed: attached.resumed,
+            gap: attached.gap,
+            received: attached.received,
+            uid: home.session.uid().cloned(),
+            data: Data::null(codec),
+            ping_ms: bounds.ping_ms,
+            max_bytes: bounds.limits.max_bytes as u64,
+            node: its_id,
+        };
+        assert!(home.session.hello(attached.link, &hello));
+        self.server_writes(number);
+        self.pump(number);
+    }
+}

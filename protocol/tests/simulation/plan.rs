@@ -1,0 +1,86 @@
+//! What a seed decides beforehand: how large the world is, and which kinds of trouble it knows.
+
+use crate::chance::Chance;
+use tengen_protocol::Codec;
+use tengen_protocol::client::{Options, TransportChoice};
+use tengen_protocol::server::Bounds;
+
+/// How long the world is hostile.
+pub(crate) const HOSTILE_MS: u64 = 20_000;
+/// How long it may then take to settle.
+pub(crate) const SETTLE_MS: u64 = 130_000;
+/// When a run begins; not zero, so that no "never" passes for "now".
+pub(crate) const BEGIN: u64 = 1_000;
+/// How long a detached session is kept.
+pub(crate) const SESSION_TTL: u64 = 30_000;
+
+/// The world of one seed.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    pub(crate) tabs: usize,
+    pub(crate) publishers: usize,
+    /// Every publisher's order holds, but nothing else does: as in a cluster of NATS servers.
+    /// Otherwise there is one server, and one order for all.
+    pub(crate) loose_bus: bool,
+    /// The bus loses batches, repeats them, and is interrupted.
+    pub(crate) bus_faults: bool,
+    /// Nodes crash, pause and come back.
+    pub(crate) node_faults: bool,
+    /// Connections break, clients move; without it every client stays where it is.
+    pub(crate) moving: bool,
+    /// Users log in and out, are kicked, leave and come back, tabs are duplicated.
+    pub(crate) people: bool,
+    /// Slow readers and tiny queues: sessions end as slow consumers.
+    pub(crate) slow: bool,
+    pub(crate) link_latency: u64,
+    pub(crate) bus_latency: u64,
+    pub(crate) ingest_lag: u64,
+    pub(crate) bounds: Bounds,
+}
+
+impl Plan {
+    pub(crate) fn draw(chance: &mut Chance) -> Plan {
+        // One in four worlds knows no fault but broken connections: there even a gap is a fault of ours.
+        let gentle = chance.one_in(4);
+        let slow = !gentle && chance.one_in(4);
+        let bounds = Bounds {
+            max_queue_bytes: if slow { 3_000 } else { 400_000 },
+            inbox_items: chance.between(2, 20) as usize,
+            ack_items: chance.between(2, 32),
+            max_outstanding: if chance.one_in(3) { 3 } else { 4_096 },
+            max_errors: 10_000,
+            ..Bounds::default()
+        };
+        Plan {
+            nodes: chance.between(2, 4) as usize,
+            tabs: chance.between(1, 3) as usize,
+            publishers: chance.between(1, 3) as usize,
+            loose_bus: !gentle && chance.one_in(2),
+            bus_faults: !gentle && chance.one_in(2),
+            node_faults: !gentle && chance.one_in(2),
+            moving: !chance.one_in(20),
+            people: !gentle && chance.one_in(2),
+            slow,
+            link_latency: chance.one_of(&[2, 20, 300]),
+            bus_latency: chance.one_of(&[1, 5, 60]),
+            ingest_lag: chance.one_of(&[0, 5, 150]),
+            bounds,
+        }
+    }
+
+    /// Nothing that these worlds know excuses a gap.
+    pub(crate) fn is_gentle(&self) -> bool {
+        !self.bus_faults && !self.node_faults && !self.people && !self.slow && !self.loose_bus
+    }
+
+    pub(crate) fn options(chance: &mut Chance) -> Options {
+        Options {
+            codec: chance.one_of(&[Codec::Cbor, Codec::Json]),
+            transport: TransportChoice::Ws,
+            window_items: chance.between(3, 300),
+            ack_items: chance.between(2, 32),
+            ..Options::default()
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! A tab: the client's half with its own clock, its connections, and the application that uses it.
+
+use crate::chance::Chance;
+use crate::wire::Wire;
+use crate::world::{Happening, World};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tengen_protocol::client::{
+    Action, Event, Options, SendOptions, Session, Source, TransportClose,
+};
+use tengen_protocol::{Data, EventId, Millis, Uid, Value};
+
+pub(crate) struct Tab {
+    pub(crate) client: Session,
+    /// Whose cookie the browser holds.
+    pub(crate) login: Option<Uid>,
+    /// The wires of its connections, by the client's own number.
+    pub(crate) wires: BTreeMap<u64, u64>,
+    tick_at: Option<u64>,
+    codec: tengen_protocol::Codec,
+    clock: Clock,
+}
+
+/// A clock of one's own: it begins anywhere, and runs a little fast or slow.
+struct Clock {
+    begin: u64,
+    /// Millionths by which it runs fast.
+    skew: i64,
+}
+
+impl Clock {
+    fn read(&self, now: u64) -> Millis {
+        let drift = now as i64 * self.skew / 1_000_000;
+        Millis(self.begin + now.saturating_add_signed(drift))
+    }
+
+    /// When this clock will show `at`, or a little later.
+    fn when(&self, at: Millis) -> u64 {
+        let at = i128::from(at.0.saturating_sub(self.begin));
+        (at * 1_000_000 / (1_000_000 + i128::from(self.skew))) as u64 + 1
+    }
+}
+
+/// Something reaches a tab.
+#[derive(Debug)]
+pub(crate) enum ForTab {
+    Opened(u64),
+    Frame(u64, Bytes),
+    SeesEnd(u64, TransportClose),
+    Tick,
+}
+
+impl Tab {
+    pub(crate) fn new(options: Options, seed: u64, login: Option<Uid>, chance: &mut Chance) -> Tab {
+        Tab {
+            codec: options.codec,
+            client: Session::new(options, seed),
+            login,
+            wires: BTreeMap::new(),
+            tick_at: None,
+            clock: Clock {
+                begin: chance.between(1, 1 << 40),
+                skew: chance.between(0, 40_000) as i64 - 20_000,
+            },
+        }
+    }
+
+    pub(crate) fn now(&self, now: u64) -> Millis {
+        self.clock.read(now)
+    }
+}
+
+impl World {
+    pub(crate) fn tab_happens(&mut self, tab: usize, what: ForTab) {
+        let now = self.tabs[tab].now(self.now);
+        let client = &mut self.tabs[tab].client;
+        match what {
+            ForTab::Opened(wire) => {
+                if let Some(connection) = alive(&self.wires, wire) {
+                    client.opened(connection, now);
+                }
+            }
+            ForTab::Frame(wire, frame) => {
+                if let Some(connection) = alive(&self.wires, wire) {
+                    client.frame(connection, frame, now);
+                }
+            }
+            ForTab::SeesEnd(wire, how) => {
+                let Some(wire) = self.wires.get_mut(&wire).filter(|it| !it.client_done) else {
+                    return;
+                };
+                wire.client_done = true;
+                let Some((_, connection)) = wire.tab else {
+                    return;
+                };
+                client.closed(connection, &how, now);
+                self.say(|| format!("tab {tab} sees the end of {connection}: {how:?}"));
+            }
+            ForTab::Tick => {
+                if self.tabs[tab].tick_at.is_some_and(|at| at <= self.now) {
+                    self.tabs[tab].tick_at = None;
+                    self.tabs[tab].client.tick(now);
+                }
+            }
+        }
+        self.carry_out(tab);
+    }
+
+    /// Does what the client asks for, until it asks for nothing.
+    pub(crate) fn carry_out(&mut self, tab: usize) {
+        while let Some(action) = self.tabs[tab].client.poll() {
+            match action {
+                Action::Ask { .. } => {}
+                Action::Open { connection, .. } => self.open(tab, connection),
+                Action::Write {
+                    connection, frame, ..
+                } => self.tab_writes(tab, connection, frame),
+                Action::Close { connection, .. } | Action::Abort { connection } => {
+                    self.tab_closes(tab, connection);
+                }
+                Action::Mute { connection } => {
+                    let wire = self.tabs[tab].wires[&connection];
+                    self.wires.get_mut(&wire).unwrap().dark = true;
+                }
+                Action::Event(event) => self.tab_hears(tab, &event),
+                Action::Resolved { token, outcome } => {
+                    self.say(|| format!("tab {tab} resolved {token:?}: {outcome:?}"));
+                    let session = self.tabs[tab].client.state().session.clone();
+                    let (items, totals) = (&mut self.ledger.items, &mut self.ledger.totals);
+                    items.resolved((tab, token), session, outcome, totals);
+                }
+                Action::State { old, new } => {
+                    self.say(|| format!("tab {tab} state {new:?}"));
+                    let greeted = new.open && (!old.open || old.session != new.session);
+                    if greeted && !new.resumed {
+                        let client = self.tabs[tab].client.client().clone();
+                        let now = self.now;
+                        let pushes = &mut self.ledger.pushes;
+                        pushes.opened_fresh(tab, new.uid.as_ref(), &client, now);
+                    }
+                }
+            }
+        }
+        self.set_alarm(tab);
+    }
+
+    fn set_alarm(&mut self, tab: usize) {
+        let state = &self.tabs[tab];
+        let wanted = state.client.next_timeout();
+        let wanted = wanted.map(|at| state.clock.when(at).max(self.now));
+        let Some(at) = wanted.filter(|_| wanted != state.tick_at) else {
+            return;
+        };
+        self.tabs[tab].tick_at = wanted;
+        let late = if self.is_hostile() && self.plan.moving && self.chance.one_in(40) {
+            self.chance.between(1, 30_000)
+        } else {
+            0
+        };
+        self.at(at + late, Happening::Tab(tab, ForTab::Tick));
+    }
+
+    fn open(&mut self, tab: usize, connection: u64) {
+        let hostile = self.is_hostile();
+        let Some(node) = self.balance() else {
+            let how = TransportClose {
+                error: Some("connection refused".into()),
+                ..TransportClose::default()
+            };
+            let wire = self.new_wire(tab, connection, (0, 0));
+            return self.at(
+                self.now + 1,
+                Happening::Tab(tab, ForTab::SeesEnd(wire, how)),
+            );
+        };
+        let wire = self.new_wire(tab, connection, node);
+        let at = self
+            .wires
+            .get_mut(&wire)
+            .unwrap()
+            .up(self.now, &mut self.chance);
+        match self.chance.between(0, 19) {
+            0 if hostile && self.plan.moving => self.wires.get_mut(&wire).unwrap().dark = true,
+            1 if hostile && self.plan.moving => {
+                let how = TransportClose {
+                    refused: Some((502, None)),
+                    ..TransportClose::default()
+                };
+                self.at(at, Happening::Tab(tab, ForTab::SeesEnd(wire, how)));
+            }
+            _ => self.at(at, Happening::Tab(tab, ForTab::Opened(wire))),
+        }
+    }
+
+    fn new_wire(&mut self, tab: usize, connection: u64, node: (usize, u32)) -> u64 {
+        let login = self.tabs[tab].login.clone();
+        let codec = self.tabs[tab].codec;
+        let latency = self.plan.link_latency;
+        let wire = Wire::new(Some((tab, connection)), node, login, codec, latency);
+        let number = self.add_wire(wire);
+        self.tabs[tab].wires.insert(connection, number);
+        number
+    }
+
+    fn tab_writes(&mut self, tab: usize, connection: u64, frame: Bytes) {
+        let number = self.tabs[tab].wires[&connection];
+        let wire = self.wires.get_mut(&number).unwrap();
+        assert!(!wire.client_done, "wrote to a connection that is closed");
+        let at = wire.up(self.now, &mut self.chance);
+        self.sends_to_node(at, number, Some(frame));
+    }
+
+    fn tab_closes(&mut self, tab: usize, connection: u64) {
+        let number = self.tabs[tab].wires[&connection];
+        let wire = self.wires.get_mut(&number).unwrap();
+        let at = wire.up(self.now, &mut self.chance);
+        wire.client_done = true;
+        if !wire.dark {
+            self.sends_to_node(at, number, None);
+        }
+    }
+
+    fn tab_hears(&mut self, tab: usize, event: &Event) {
+        self.say(|| format!("tab {tab} event {} {:?}", event.id, event.data.value()));
+        let totals = &mut self.ledger.totals;
+        match (event.source, event.id.as_str()) {
+            (Source::Push, _) => {
+                let Ok(Value::Array(both)) = event.data.value() else {
+                    panic!("not one of our pushes: {event:?}")
+                };
+                let [Value::Int(by), Value::Int(n)] = &both[..] else {
+                    panic!("not one of our pushes: {event:?}")
+                };
+                let name = (*by as usize, *n as u64);
+                self.ledger.pushes.saw(tab, name, self.now, totals);
+            }
+            (Source::Library, EventId::GAP) => {
+                let reason = text(&event.data, "reason");
+                assert_ne!(reason, "drift", "tab {tab}: the two ends disagree");
+                assert!(
+                    !self.plan.is_gentle() || self.excused.contains(&tab),
+                    "tab {tab} was told of a gap ({reason}) though nothing can have been lost"
+                );
+                self.ledger.pushes.gap(tab, self.now, totals);
+            }
+            (Source::Library, EventId::ERROR) => {
+                let known = self.ledger.items.is_about_unacceptable(&event.data);
+                assert!(
+                    known,
+                    "an honest conversation has errors: {:?}",
+                    event.data.value()
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// The application sends something.
+    pub(crate) fn tab_sends(&mut self, tab: usize) {
+        let n = self.ledger.items.next();
+        let codec = self.tabs[tab].codec;
+        let unacceptable = self.chance.one_in(12);
+        let mut value = Value::Int(n.into());
+        if unacceptable {
+            // Deeper than the server reads.
+            for _ in 0..80 {
+                value = Value::Array(vec![value]);
+            }
+        }
+        let data = Data::from_value(codec, &value).unwrap();
+        let patience = [None, Some(0), Some(5), Some(500), Some(20_000)];
+        let options = SendOptions {
+            buffered: !self.chance.one_in(5),
+            timeout_ms: self.chance.one_of(&patience),
+        };
+        let now = self.tabs[tab].now(self.now);
+        let client = &mut self.tabs[tab].client;
+        let state = client.state();
+        let typed_as = state.ever_opened.then(|| state.uid.clone());
+        let request = self.chance.one_in(2);
+        let token = if request {
+            client.request(EventId::parse("t/echo").unwrap(), data, options, now)
+        } else {
+            client.send(EventId::parse("t/note").unwrap(), data, options, now)
+        };
+        let items = &mut self.ledger.items;
+        items.send(n, (tab, token), typed_as, request, unacceptable);
+        self.carry_out(tab);
+    }
+}
+
+fn alive(wires: &BTreeMap<u64, Wire>, wire: u64) -> Option<u64> {
+    let wire = wires.get(&wire).filter(|it| !it.dark && !it.client_done)?;
+    wire.tab.map(|(_, connection)| connection)
+}
+
+fn text(data: &Data, key: &str) -> String {
+    let Ok(Value::Map(entries)) = data.value() else {
+        return String::new();
+    };
+    let found = entries
+        .into_iter()
+        .find_map(|(name, value)| match (name, value) {
+            (Value::Text(name), Value::Text(value)) if name == key => Some(value),
+            _ => None,
+        });
+    found.unwrap_or_default()
+}
