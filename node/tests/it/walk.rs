@@ -10,9 +10,11 @@ use terminal::Terminal;
 
 const SPECIFICATION: &str = include_str!("../../../protocol/README.md");
 
-/// Everything inside the `console` fences of the walk.
-fn walk() -> Vec<&'static str> {
-    let section = SPECIFICATION.split("\n## A walk\n").nth(1).expect("a walk");
+/// Everything inside the `console` fences of a walk.
+fn walk(title: &str) -> Vec<&'static str> {
+    let title = format!("\n## {title}\n");
+    let section = SPECIFICATION.split(&title).nth(1).expect("a walk");
+    let section = section.split("\n## ").next().unwrap_or(section);
     let mut inside = false;
     let lines = section.lines().filter(|line| {
         let fence = line.starts_with("```");
@@ -116,7 +118,7 @@ fn c7_the_walk_of_the_specification_works_as_written() {
     let mut terminal: Option<Terminal> = None;
     let mut session = String::from("SESSION");
     let mut heard = 0;
-    for line in walk() {
+    for line in walk("A walk") {
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
         match (
             mark,
@@ -164,6 +166,58 @@ fn c7_the_walk_of_the_specification_works_as_written() {
         }
     }
     assert!(heard >= 8, "the walk says only {heard} things");
+}
+
+#[test]
+fn c7_the_walk_over_long_poll_works_as_written() {
+    let mut node = None;
+    let mut session = String::from("SESSION");
+    let mut said = Vec::new().into_iter();
+    let mut heard = 0;
+    for line in walk("A walk over long-poll") {
+        let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match mark {
+            "$" if rest.starts_with("tengen-node ") => {
+                let arguments: Vec<&str> = rest.split_whitespace().skip(1).collect();
+                node = Some(Node::start(&arguments));
+            }
+            "$" => {
+                assert_eq!(
+                    said.as_slice(),
+                    [""; 0],
+                    "more than is written before {line}"
+                );
+                let command = node.as_ref().expect("a node first").here(rest);
+                let command = command.replace("SESSION", &session);
+                let done = Command::new("sh")
+                    .args(["-c", &command])
+                    .output()
+                    .expect("sh");
+                assert!(done.status.success(), "{line}: {done:?}");
+                let text = String::from_utf8_lossy(&done.stdout).into_owned();
+                let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                said = lines.into_iter();
+            }
+            "<" => {
+                let got = said.next().unwrap_or_default();
+                let pattern = match session.as_str() {
+                    "SESSION" => rest.replace("SESSION", "…"),
+                    known => rest.replace("SESSION", known),
+                };
+                assert!(is_like(&got, &pattern), "{line}\ngot: {got}");
+                if let Some(id) = got
+                    .split("\"session\":\"")
+                    .nth(1)
+                    .and_then(|rest| rest.split('"').next())
+                {
+                    id.clone_into(&mut session);
+                }
+                heard += 1;
+            }
+            _ => panic!("what is {line:?} in the walk?"),
+        }
+    }
+    assert!(heard >= 14, "the walk says only {heard} things");
 }
 
 fn quoted(path: &Path) -> String {
