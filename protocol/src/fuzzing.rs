@@ -4,10 +4,20 @@ use bytes::Bytes;
 
 use crate::codec::Codec;
 use crate::data::Data;
-use crate::frame::{ClientFrame, ServerFrame};
+use crate::frame::{ClientFrame, ClientHello, ServerFrame};
+use crate::ids::{ClientId, NodeId, SessionId};
 use crate::limits::Limits;
+use crate::millis::Millis;
+use crate::out_frame::OutFrame;
 use crate::raw_event::RawEvent;
+use crate::server::{Bounds, Released, Session};
 use crate::subject::{SendTo, Subjects, decode_token, encode_token};
+use crate::takeover::{
+    Answer, Applied, Finish, Forward, Heard, Identity, Release, Step, Taker, ToNode,
+};
+use crate::transport::Transport;
+
+const ID: &str = "a.AAAAAAAAAAAAAAAAAAAAAA";
 
 /// Small, so that a fuzzer reaches them.
 const LIMITS: Limits = Limits {
@@ -25,6 +35,8 @@ pub fn everything(bytes: &[u8]) {
         data(codec, bytes);
     }
     subject(bytes);
+    takeover(bytes);
+    snapshot(bytes);
 }
 
 /// A frame that is read is written as a frame that reads the same.
@@ -95,6 +107,95 @@ pub fn subject(bytes: &[u8]) {
     if let Ok(id) = subjects.parse_request(text) {
         assert_eq!(subjects.parse_request(&subjects.request(&id)), Ok(id));
     }
+}
+
+/// A takeover message that is read is written as one that reads the same.
+pub fn takeover(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    if let Ok(message) = ToNode::decode(&bytes) {
+        assert_eq!(ToNode::decode(&message.encode()), Ok(message));
+    }
+    if let Ok(answer) = Answer::decode(&bytes) {
+        assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
+    }
+    if let Ok(forward) = Forward::decode(&bytes) {
+        assert_eq!(Forward::decode(&forward.encode()), Ok(forward));
+    }
+}
+
+/// A session that was installed from any bytes at all is either given up, or serves its client and
+/// can be taken over in turn.
+pub fn snapshot(bytes: &[u8]) {
+    let (bounds, now) = (Bounds::default(), Millis(50_000));
+    let (Ok(id), Ok(client)) = (SessionId::parse(ID), ClientId::parse("tab")) else {
+        return;
+    };
+    let (Ok(here), Ok(there)) = (NodeId::parse("b"), NodeId::parse("c")) else {
+        return;
+    };
+    let mut session = Session::arriving(id.clone(), client.clone(), None, Codec::Cbor, ());
+    session.heard_before(Applied::default(), now);
+    let release = Release {
+        session: id.clone(),
+        take: 1,
+        attempt: 2,
+        received: 0,
+        uid: None,
+        client: client.clone(),
+        codec: Codec::Cbor,
+        by: here.clone(),
+        part: 0,
+    };
+    let mut taker = Taker::new(release.clone(), Some(id.node()));
+    taker.start();
+    let part = Answer::Part {
+        holder: id.node(),
+        take: 1,
+        part: 0,
+        of: 1,
+        body: Bytes::copy_from_slice(bytes),
+    };
+    let mut hear = |answer| taker.heard(Heard::Answer(answer), &mut session, now, &bounds);
+    if matches!(hear(part), Step::Finished(_)) {
+        return;
+    }
+    assert_eq!(hear(Answer::Granted), Step::Finished(Finish::Taken));
+    for seq in [0, 1, u64::MAX] {
+        let identity = Identity::Batched {
+            publisher: 15,
+            seq,
+            index: 1,
+            message: 5,
+        };
+        let item = OutFrame::new(Codec::Cbor, b"\x83\x01\x63a/b\x01");
+        session.forwarded(&id.node(), &identity, &item, now, &bounds);
+        session.push(&item, &identity, &bounds);
+    }
+    session.tick(now.plus(2_000), &bounds);
+    let hello = ClientHello {
+        client,
+        attempt: 3,
+        session: Some(id),
+        received: Some(0),
+        params: None,
+    };
+    let attached = session.attach(&hello, Transport::Ws, now.plus(2_000));
+    let link = attached.expect("what it was taken with").link;
+    session.write(link, &mut Vec::new(), 100, 1 << 20, now, &bounds);
+    while let Some(item) = session.next_item() {
+        session.item_returned(item.position, &bounds);
+    }
+    let again = Release {
+        take: 2,
+        attempt: 4,
+        by: there,
+        ..release
+    };
+    assert_eq!(session.release(&again, now), Released::Fence);
+    session.cut(2, true, Applied::default(), now.plus(2_100), &bounds);
+    let part = session.part(&here, 2, 0);
+    assert!(matches!(part, Answer::Part { .. }) || session.is_over());
+    session.tick(now.plus(100_000), &bounds);
 }
 
 /// Writing puts JSON on one line, so that is what reading it again must give.

@@ -8,5 +8,7 @@ mod golden;
 mod relay;
 #[path = "wire/specification.rs"]
 mod specification;
+#[path = "wire/takeover.rs"]
+mod takeover;
 #[path = "wire/values.rs"]
 mod values;

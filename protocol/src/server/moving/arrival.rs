@@ -13,6 +13,9 @@ use crate::rules::{Rule, holds};
 use crate::server::{Bounds, Item, ItemKind, Link, Session};
 use crate::takeover::{Applied, CarriedItem, FORWARD_MS, HOLD_MS, Release, Snapshot};
 
+/// No client ever sends, or gets, as many items: what says so is no session.
+const MAX_COUNT: u64 = 1 << 62;
+
 /// How much longer than forwards come, and are held, a session remembers what it has.
 const MARGIN_MS: u64 = 1_000;
 
@@ -208,7 +211,8 @@ fn in_order(snapshot: &Snapshot) -> bool {
         last = item.position;
         rises
     });
-    rising && running <= snapshot.received
+    let countable = snapshot.received.max(snapshot.base) < MAX_COUNT;
+    rising && running <= snapshot.received && countable
 }
 
 impl<C> Arriving<C> {
