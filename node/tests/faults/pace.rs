@@ -70,7 +70,10 @@ impl Pace {
         if self.full {
             return Vec::new();
         }
-        vec![("TENGEN_PING", format!("{}s", self.ping.as_secs()))]
+        vec![
+            ("TENGEN_PING", format!("{}s", self.ping.as_secs())),
+            ("TENGEN_POLL_TIMEOUT", format!("{}s", self.poll.as_secs())),
+        ]
     }
 
     /// A client as patient as its node.

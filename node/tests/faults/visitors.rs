@@ -46,29 +46,36 @@ pub(crate) struct Visitors {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Ws,
+    Poll,
+    Auto,
 }
 
 /// All of them.
-pub(crate) const EVERY_WAY: &[By] = &[By::Ws];
+pub(crate) const EVERY_WAY: &[By] = &[By::Ws, By::Poll, By::Auto];
 
 impl By {
     /// A name for a user of its own.
     pub(crate) fn name(self) -> &'static str {
         match self {
             By::Ws => "ws",
+            By::Poll => "poll",
+            By::Auto => "auto",
         }
     }
 
     /// What carries its connection where nothing hinders it.
     pub(crate) fn transport(self) -> &'static str {
         match self {
-            By::Ws => "ws",
+            By::Ws | By::Auto => "ws",
+            By::Poll => "poll",
         }
     }
 
     pub(crate) fn of(self, builder: Builder) -> Builder {
         builder.transport(match self {
             By::Ws => TransportChoice::Ws,
+            By::Poll => TransportChoice::Poll,
+            By::Auto => TransportChoice::Auto,
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
-use tengen_bus::testing::{Proxy, Shape};
+use tengen_bus::testing::{Admission, Proxy, Shape, Whom};
 use tengen_client::{Client, CloseReason};
 
 use crate::pace::Pace;
@@ -68,6 +68,14 @@ impl Stage {
 }
 
 impl Guest {
+    /// From now on nothing gets through in either direction, of new connections neither.
+    fn vanish(&self) {
+        self.proxy.admit(Whom::Everybody, Admission::Swallow);
+        for link in self.proxy.links() {
+            link.blackhole();
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.client.state().borrow().open
     }
@@ -113,11 +121,7 @@ async fn f25_f27_a_client_that_vanished_is_given_up_although_it_is_pushed_to() {
     let guests = stage.guests().await;
     let before = stage.node.metric("tengen_hub_sessions_silent_total").await;
     for guest in &guests {
-        for link in guest.proxy.links() {
-            link.blackhole();
-        }
-        // Whoever comes back meets the same: nobody can tell the node that he has gone.
-        guest.proxy.aim(&[]);
+        guest.vanish();
     }
     let begun = Instant::now();
     let expected = before + guests.len() as u64;
@@ -137,10 +141,7 @@ async fn f25_f28_a_server_that_vanished_is_given_up_although_it_is_sent_to() {
     let stage = Stage::start().await;
     let guests = stage.guests().await;
     let given_up = guests.iter().map(async |guest| {
-        for link in guest.proxy.links() {
-            link.blackhole();
-        }
-        guest.proxy.aim(&[]);
+        guest.vanish();
         let begun = Instant::now();
         // 25 s at the defaults.
         let limit = stage.pace.ping + stage.pace.grace;

@@ -187,8 +187,9 @@ impl Session {
         if wrote > 0 && self.received > self.told {
             self.write_ack();
         }
-        if wrote > 0 && self.polls() {
-            // It all goes up in one POST, and the answers come down the same slow link.
+        if wrote > self.options.announce_bytes as u64 && self.polls() {
+            // It all goes up in one POST, and the answers come down the same slow link. Not for
+            // less: what is sent to a dead server must not hide its death.
             self.be_patient(wrote, now);
         }
     }
