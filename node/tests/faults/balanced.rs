@@ -5,13 +5,13 @@ use std::time::Duration;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use tengen_bus::testing::Proxy;
-use tengen_client::TransportChoice;
+use tengen_client::{Transport, TransportChoice};
 
 use crate::balancer::{Balancer, Kind};
 use crate::pace::Pace;
 use crate::pushing::Pushing;
 use crate::visitors::{Report, Visitors, assert_all};
-use crate::world::{World, soon};
+use crate::world::{World, soon, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f96_behind_nginx_connections_cut_and_reset_lose_nothing_untold() {
@@ -90,5 +90,32 @@ async fn f23_a_client_that_may_not_poll_says_what_a_proxy_does_to_its_websockets
     }
     for node in &world.nodes {
         assert_eq!(node.metric("tengen_poll_hellos_total").await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f22_where_a_proxy_blocks_websockets_auto_polls_within_5_s_and_loses_nothing() {
+    let world = World::start().await;
+    for kind in [Kind::Nginx, Kind::Haproxy] {
+        let Some(balancer) = Balancer::start(kind, &world).await else {
+            return;
+        };
+        let url = format!("ws://{}/chsk", balancer.no_upgrades);
+        let cookie = world.nodes[0].log_in("user0").await;
+        let builder = Pace::of_this_run().client(&url).header("cookie", &cookie);
+        let client = builder.transport(TransportChoice::Auto).spawn();
+        let client = client.expect("good settings");
+        let mut state = client.state();
+        let open = state.wait_for(|state| state.open);
+        let open = within(Duration::from_secs(5), "it is open", open).await;
+        let open = open.expect("it lives").clone();
+        assert_eq!(open.transport, Some(Transport::Poll), "{kind:?}");
+        assert!(open.downgrade.is_some(), "the state says why");
+        for number in 0..20_u64 {
+            let echo = client.request::<u64>("example/echo", &number);
+            let echo = within(Duration::from_secs(5), "an echo", echo).await;
+            assert_eq!(echo, Ok(number));
+        }
+        client.close().await;
     }
 }

@@ -257,3 +257,34 @@ async fn f41_a_large_item_over_a_narrow_link_closes_nothing_in_either_direction(
     });
     join_all(moved).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f56_an_idle_poll_is_answered_after_its_time_and_the_client_polls_again_at_once() {
+    let stage = Stage::start().await;
+    let guest = stage.guest(By::Poll).await;
+    let held = stage.pace.poll;
+    let name = "tengen_poll_empty_total";
+    let parked = || stage.node.metric("tengen_poll_parked");
+    // From the end of one idle poll to the end of the next.
+    let mut ends = Vec::new();
+    let mut count = stage.node.metric(name).await;
+    while ends.len() < 3 {
+        let now = stage.node.metric(name).await;
+        if now > count {
+            assert_eq!(now, count + 1, "one poll at a time");
+            (count, _) = (now, ends.push(Instant::now()));
+            eventually("it polls again", async || parked().await == 1).await;
+            let gap = ends[ends.len() - 1].elapsed();
+            assert!(gap < SLACK, "at once, not after {gap:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for pair in ends.windows(2) {
+        let took = pair[1] - pair[0];
+        let off = took.abs_diff(held);
+        // 20 % or 250 ms; and what a busy machine takes.
+        let allowed = held.mul_f64(0.2).max(Duration::from_millis(250)) + SLACK / 4;
+        assert!(off < allowed, "{took:?} instead of {held:?}");
+    }
+    assert!(guest.is_open());
+}
