@@ -31,6 +31,7 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
     } = browser(workspace)?;
     let Balancers { nginx, haproxy } = balancers()?;
     for (name, path) in [
+        ("curl", curl()?),
         ("nats-server", nats_server(workspace)?),
         ("wasm-bindgen", wasm_bindgen(workspace)?),
         ("wasm-opt", npm_tool(workspace, "wasm-opt")?),
@@ -47,6 +48,15 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
         println!("{name:20} {}", path.display());
     }
     Ok(())
+}
+
+/// curl, with which the specification walks through the protocol.
+pub(crate) fn curl() -> Result<PathBuf> {
+    if let Some(found) = in_path("curl") {
+        return Ok(found);
+    }
+    apt_install(&["curl"])?;
+    in_path("curl").context("curl is installed but not in PATH")
 }
 
 /// Adds the wasm target to the toolchain in use when it is missing.

@@ -41,6 +41,7 @@ pub(super) fn all(suite: &mut Suite<'_>) {
             // The tests that need them say that they are left out.
             Err(_) => None,
         };
+        tools::curl()?;
         // Tests of other crates start the real binary.
         run(cargo(workspace).args(["build", "--package", "tengen-node", "--bins"]))?;
         let mut tests = cargo(workspace);
