@@ -110,7 +110,7 @@ settings! {
     path: String = "/chsk";
     /// Serve the example page, its login without a password, and its handlers. Not for production.
     demo: bool = "false";
-    /// A connection to which nothing was written for this long gets a ping. Keep it below the idle timeout of every proxy in front (nginx 60 s, Heroku 55 s).
+    /// A connection to which nothing was written for this long gets a ping; one from which nothing came for twice as long and 5 s is closed. Keep it below the idle timeout of every proxy in front (nginx 60 s, Heroku 55 s).
     ping: Duration = "15s" in "1s"..="60s";
     /// A connection that has not said hello by then is closed (4408).
     hello_timeout: Duration = "5s" in "100ms"..="60s";

@@ -323,6 +323,12 @@ fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
     options.node_queue_bytes = config.node_queue_bytes.0;
     options.session_ttl = config.session_ttl;
     options.bounds.ping_ms = u64::try_from(config.ping.as_millis()).unwrap_or(u64::MAX);
+    // Two pings unanswered, and what the sweep and a slow network take: 35 s at the default.
+    options.bounds.quiet_ms = options
+        .bounds
+        .ping_ms
+        .saturating_mul(2)
+        .saturating_add(5_000);
     options.bounds.batch_poll_ms =
         u64::try_from(config.poll_window.as_millis()).unwrap_or(u64::MAX);
     options.bounds.default_timeout_ms =

@@ -19,5 +19,6 @@ mod pushes;
 mod raw;
 mod requests;
 mod services;
+mod waiting;
 mod walk;
 mod way;

@@ -46,6 +46,20 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// One way for each transport.
+    pub(crate) fn each_transport() -> impl Iterator<Item = Way> {
+        let all = [
+            (By::Ws, Codec::Cbor),
+            (By::Poll, Codec::Json),
+            (By::Auto, Codec::Cbor),
+        ];
+        all.into_iter().map(|(by, codec)| Way {
+            by,
+            codec,
+            ..Way::from(Kind::Local)
+        })
+    }
+
     /// The channel socket behind `address`.
     pub(crate) fn url(self, address: SocketAddr) -> String {
         match self.served {
@@ -124,13 +138,23 @@ macro_rules! each_way {
     };
 }
 
-/// Makes of `async fn f56_name(way: Way)` one test for every transport, for promises that take
-/// their time: on the embedded bus, with the node's own accept loop.
+/// Makes of `async fn f56_name(way: Way)` one test for all transports side by side, for promises
+/// that take their time: on the embedded bus, with the node's own accept loop.
 #[macro_export]
-macro_rules! each_transport {
+macro_rules! side_by_side {
     ($($name:ident),+ $(,)?) => {
-        $crate::each_way! { @as by_ws: Local Ws Cbor Own: $($name)+ }
-        $crate::each_way! { @as by_poll: Local Poll Json Own: $($name)+ }
-        $crate::each_way! { @as by_auto: Local Auto Cbor Own: $($name)+ }
+        mod side_by_side {
+            $(#[test]
+            fn $name() {
+                $crate::way::run(Box::pin(async {
+                    let ways = $crate::way::Way::each_transport().map(async |way| {
+                        super::$name(way).await;
+                        // Shown when the test fails: the one that is missing is to blame.
+                        println!("passed: {way:?}");
+                    });
+                    futures_util::future::join_all(ways).await;
+                }));
+            })+
+        }
     };
 }
