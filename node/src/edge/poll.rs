@@ -74,6 +74,8 @@ pub(crate) fn is_poll(request: &Request) -> bool {
 
 /// `GET /chsk?received=…&n=…`: what waits for the client, or nothing after a while.
 pub(crate) async fn get(edge: &Arc<Edge>, request: Request) -> Response {
+    // A node that stops waits for its answer, whoever serves the connection.
+    let _answering = edge.tracker.token();
     // A future is never smaller than the largest it has been, and a held GET is held for long: what
     // comes before has a box of its own, and so has what few of them need.
     let answered = match Box::pin(asked(edge, request)).await {
@@ -110,6 +112,7 @@ async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response,
 
 /// `POST /chsk`: a hello, or with `first` and the headers of a session the client's items.
 pub(crate) async fn post(edge: &Arc<Edge>, request: Request) -> Response {
+    let _answering = edge.tracker.token();
     let (parts, body) = request.into_parts();
     let answered = match Named::read(&parts.headers) {
         Ok(Some(named)) => Box::pin(items(edge, named, parts, body)).await,

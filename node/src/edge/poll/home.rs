@@ -118,7 +118,8 @@ impl Edge {
         let until = Instant::now() + hold;
         loop {
             let posted = self.post_once(port, caller, first, &body, &context)?;
-            let no_room = posted.received < first && port.with(|inner| !inner.session.may_read());
+            let no_room = posted.received < first
+                && port.with(|inner| !inner.session.may_read() && !inner.session.is_ending());
             if !no_room || timeout_at(until, room(port)).await.is_err() {
                 return Ok(posted.answer(codec));
             }

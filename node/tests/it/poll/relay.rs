@@ -74,7 +74,6 @@ async fn a_home_that_is_gone_is_a_410_and_the_hello_begins_anew(kind: Kind) {
     assert_eq!(tab.post(1, &[json!([2, 1, "a/echo", 1, 5000])]).await, 1);
     assert_eq!(tab.take(2).await, [json!([3, 1, 0, 1])]);
     drop(cluster.take(0));
-    let begun = Instant::now();
     // What was asked while it died may have been for nobody to answer: 503, ask again.
     eventually("the home is known to be gone", async || {
         tab.get(1).await.status == 410
@@ -258,5 +257,22 @@ async fn relay_messages_that_are_none_are_counted_and_change_nothing() {
         "{refused:?}"
     );
     tab.post_at(1, 1, "[7,1000,\"done\"]\n").await.frames();
+    tab.get(1).await.is_refusal(410, "12");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_home_that_stops_tells_the_gets_that_others_hold_and_takes_no_more() {
+    let mut cluster = Cluster::start(Kind::Local, 2).await;
+    let mut tab = Poller::open(&cluster, 0, None).await;
+    let mut waiting = tab.clone();
+    let held = tokio::spawn(async move { waiting.get(1).await });
+    eventually("held", async || {
+        metric(&cluster, 0, "tengen_poll_parked").await == 1
+    })
+    .await;
+    soon("the node stops", cluster.take(0).stop()).await;
+    let told = soon("the answer", held).await.expect("no panic").frames();
+    assert_eq!((&told[0][0], &told[0][1]), (&json!(7), &json!(4003)));
+    tab.n = 1;
     tab.get(1).await.is_refusal(410, "12");
 }

@@ -31,9 +31,17 @@ pub(crate) fn open_doors(doors: &mut Doors, edge: &Arc<Edge>) {
             let read = read_message(&edge, message)?;
             let edge = Arc::clone(&edge);
             edge.metrics.poll.for_others.increment();
+            // A node that stops waits until they are answered.
+            let tracked = edge.tracker.token();
             Ok(match read {
-                ToHome::Poll(poll) => Box::pin(async move { Some(serve_poll(&edge, poll).await) }),
-                ToHome::Post(post) => Box::pin(async move { Some(serve_post(&edge, post).await) }),
+                ToHome::Poll(poll) => Box::pin(async move {
+                    let _tracked = tracked;
+                    Some(serve_poll(&edge, poll).await)
+                }),
+                ToHome::Post(post) => Box::pin(async move {
+                    let _tracked = tracked;
+                    Some(serve_post(&edge, post).await)
+                }),
                 ToHome::Who(_) => {
                     edge.metrics.poll.malformed.increment();
                     return Err(unreadable(&BadRelay::Malformed("asked of one node")));
@@ -73,6 +81,15 @@ fn unreadable(bad: &BadRelay) -> Numbered {
     Numbered::new(ErrorCode::UNDECODABLE, bad.to_string())
 }
 
+/// The session if it is here, and goes on here.
+fn home(edge: &Edge, caller: &Caller) -> Result<Home, Refusal> {
+    if edge.shutdown.is_cancelled() {
+        // Its end here has been said, or is being said; elsewhere it can begin again at once.
+        return Err(Refusal::gone());
+    }
+    edge.poll_home(caller)
+}
+
 async fn serve_poll(edge: &Arc<Edge>, poll: RelayedPoll) -> Bytes {
     let caller = Caller {
         session: poll.session,
@@ -84,7 +101,7 @@ async fn serve_poll(edge: &Arc<Edge>, poll: RelayedPoll) -> Bytes {
         n: poll.n,
     };
     let hold = Duration::from_millis(poll.hold_ms).min(edge.polls.hold);
-    let port = match edge.poll_home(&caller) {
+    let port = match home(edge, &caller) {
         Ok(Home::Here(port)) => port,
         Ok(Home::Elsewhere(other)) => {
             return other.map_or(FromHome::NotMine, FromHome::Mine).encode();
@@ -107,7 +124,7 @@ async fn serve_post(edge: &Arc<Edge>, post: RelayedPost) -> Bytes {
         attempt: post.attempt,
         uid: post.uid,
     };
-    let port = match edge.poll_home(&caller) {
+    let port = match home(edge, &caller) {
         Ok(Home::Here(port)) => port,
         Ok(Home::Elsewhere(other)) => {
             return other.map_or(FromHome::NotMine, FromHome::Mine).encode();
