@@ -79,6 +79,7 @@ async fn a_home_that_is_gone_is_a_410_and_the_hello_begins_anew(kind: Kind) {
         tab.get(1).await.status == 410
     })
     .await;
+    let begun = Instant::now();
     for node in [1, 2] {
         tab.get(node).await.is_refusal(410, "12");
         let posted = tab.post_at(node, 2, "[1,\"a/b\"]\n").await;
