@@ -9,6 +9,7 @@ mod outages;
 mod pace;
 mod process;
 mod pushing;
+mod slow;
 mod visitors;
 mod waiting;
 mod world;
