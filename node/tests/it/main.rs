@@ -13,6 +13,7 @@ mod kicks;
 mod mounting;
 mod order;
 mod outages;
+mod payloads;
 mod poll;
 mod poller;
 mod pushes;

@@ -48,11 +48,6 @@ async fn connected(cluster: &Cluster, proxy: &Proxy) -> Client {
         .expect("it is not refused")
 }
 
-/// Bytes that came through to the clients of a proxy.
-fn passed(proxy: &Proxy) -> u64 {
-    proxy.links().iter().map(|link| link.passed().1).sum()
-}
-
 async fn f24_f56_an_idle_client_sees_no_change_and_no_silence_longer_than_the_keep_alive(way: Way) {
     let cluster = Cluster::with(way, 1, brisk).await;
     let proxy = cluster.proxy(&[0]).await;
@@ -63,21 +58,15 @@ async fn f24_f56_an_idle_client_sees_no_change_and_no_silence_longer_than_the_ke
     let (mut state, mut events) = (client.state(), client.events());
     state.borrow_and_update();
     let empty = "tengen_poll_empty_total";
-    let before = metric(&cluster, 0, empty).await;
-    // The links of a client that polls come up one after the other.
-    let links = proxy.links().len();
-    let mut bytes = passed(&proxy);
+    let (begun, before) = (Instant::now(), metric(&cluster, 0, empty).await);
     for _ in 0..3 {
+        let links = proxy.links();
+        let passed = || links.iter().map(|link| link.passed().1).collect::<Vec<_>>();
+        let before = passed();
         // A second, the second of the sweep, and a little for a busy machine.
         sleep(Duration::from_millis(2_500)).await;
-        let now = passed(&proxy);
-        assert!(now > bytes, "no sign of life");
-        bytes = now;
+        assert_ne!(passed(), before, "no sign of life");
     }
-    assert!(
-        proxy.links().len() <= links.max(2),
-        "it is the same connection"
-    );
     assert!(
         !state.has_changed().expect("it lives"),
         "{:?}",
@@ -86,11 +75,13 @@ async fn f24_f56_an_idle_client_sees_no_change_and_no_silence_longer_than_the_ke
     let event = timeout(Duration::ZERO, events.recv()).await;
     assert!(event.is_err(), "{event:?}");
     let polls = metric(&cluster, 0, empty).await - before;
+    // One after the other, a second each, and no pause between them.
+    let seconds = begun.elapsed().as_secs();
     let expected = match way.by {
-        By::Poll => 5..=8,
+        By::Poll => seconds * 7 / 10..=seconds + 1,
         By::Ws | By::Auto => 0..=0,
     };
-    assert!(expected.contains(&polls), "{polls} polls in 7.5 s");
+    assert!(expected.contains(&polls), "{polls} polls in {seconds} s");
 }
 
 async fn f25_f27_a_client_in_a_black_hole_is_let_go_whatever_is_pushed_to_it(way: Way) {
