@@ -1,5 +1,6 @@
 //! Long-poll at the home node, request by request: what is held, what is answered, and that nothing is lost between.
 
+mod homes;
 mod refusals;
 mod relay;
 
