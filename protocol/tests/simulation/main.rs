@@ -21,6 +21,16 @@ mod world;
 use runner::Order;
 use std::time::Duration;
 
+/// What happens in worlds with TENGEN_TAKEOVER set only.
+const NOT_YET: &[&str] = &[
+    "taken",
+    "take_superseded",
+    "take_failed",
+    "cuts",
+    "forwards",
+    "debts_given_up",
+];
+
 /// What an ordinary test run covers.
 const SEEDS: u64 = 2_000;
 
@@ -53,7 +63,9 @@ fn nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_on
     }
     // A simulation in which nothing happens proves nothing.
     if report.runs >= SEEDS {
-        assert_eq!(report.totals.missing(), [""; 0], "{:?}", report.totals);
+        let missing = report.totals.missing();
+        let missing: Vec<_> = missing.iter().filter(|it| !NOT_YET.contains(it)).collect();
+        assert!(missing.is_empty(), "{missing:?} of {:?}", report.totals);
     }
 }
 

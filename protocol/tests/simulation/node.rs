@@ -1,14 +1,20 @@
 //! A node: the pure values of a real one, and as little besides as drives them.
 
 pub(crate) mod arrival;
+pub(crate) mod asking;
+pub(crate) mod forwarding;
+pub(crate) mod holding;
 pub(crate) mod ingest;
 pub(crate) mod serving;
+pub(crate) mod taking;
 
 use crate::bus::Message;
 use crate::world::{Happening, World};
+use asking::{Asker, Came};
 use bytes::Bytes;
 use ingest::Ingest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use taking::Take;
 use tengen_protocol::server::Session;
 use tengen_protocol::{ClientHello, Millis, NodeId, SessionId};
 
@@ -30,6 +36,15 @@ pub(crate) struct Node {
     pub(crate) confirmed: bool,
     /// Hellos that wait for it.
     pub(crate) waiting: Vec<(u64, ClientHello)>,
+    /// Sessions on their way here.
+    pub(crate) takes: BTreeMap<SessionId, Take>,
+    /// Questions under way.
+    pub(crate) asked: BTreeMap<u64, Asker>,
+    /// How often in a row a debtor was not there.
+    pub(crate) gone: BTreeMap<(NodeId, SessionId), u8>,
+    /// Nodes to which something could not be forwarded.
+    pub(crate) gap_owed_to: BTreeSet<NodeId>,
+    pub(crate) sweeps: u64,
 }
 
 /// Something reaches one life of a node.
@@ -38,6 +53,7 @@ pub(crate) enum ForNode {
     Heard(Message),
     Ingest,
     FenceLate(u64),
+    AskLate(u64),
     /// `None`: the other end has closed.
     Frame(u64, Option<Bytes>),
     HelloWaited(u64),
@@ -69,6 +85,11 @@ impl Node {
             ingest: Ingest::default(),
             confirmed: false,
             waiting: Vec::new(),
+            takes: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            gap_owed_to: BTreeSet::new(),
+            sweeps: 0,
         }
     }
 }
@@ -79,6 +100,7 @@ impl World {
             ForNode::Heard(message) => self.heard(node, message),
             ForNode::Ingest => self.ingest(node),
             ForNode::FenceLate(nonce) => self.fence_late(node, nonce),
+            ForNode::AskLate(id) => self.answered(node, id, Came::Late),
             ForNode::Frame(wire, Some(frame)) => self.server_reads(wire, frame),
             ForNode::Frame(wire, None) => self.server_end(wire),
             ForNode::HelloWaited(wire) => self.hello_waited(node, wire),
@@ -92,8 +114,12 @@ impl World {
     }
 
     pub(crate) fn start_node(&mut self, node: usize) {
+        let another_name = self.chance.one_in(2);
         let it = &mut self.nodes[node];
         it.life += 1;
+        if it.life > 1 && another_name {
+            it.id = NodeId::parse(&format!("n{node}-{}", it.life)).unwrap();
+        }
         it.alive = true;
         it.ingest = Ingest::new(Millis(self.now));
         it.confirmed = false;
@@ -115,6 +141,10 @@ impl World {
         let sessions: Vec<SessionId> = it.homes.keys().cloned().collect();
         it.homes.clear();
         it.waiting.clear();
+        it.takes.clear();
+        it.asked.clear();
+        it.gone.clear();
+        it.gap_owed_to.clear();
         it.confirmed = false;
         self.ledger.items.died(life, sessions.into_iter());
         let wires: Vec<u64> = self

@@ -1,6 +1,7 @@
 //! The end of a run: everybody is back, everything is acknowledged, nothing is left over.
 
 use crate::world::World;
+use tengen_protocol::server::Standing;
 
 impl World {
     /// Whether everything has come to rest, whole; else what has not.
@@ -9,6 +10,11 @@ impl World {
             let state = it.client.state();
             if !state.open || state.uid != it.login {
                 return Err(format!("tab {tab} is not back: {state:?}"));
+            }
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(id) = node.takes.keys().next() {
+                return Err(format!("node {index} still takes {id}"));
             }
         }
         self.ledger.items.settle()?;
@@ -26,9 +32,10 @@ impl World {
                     .tabs
                     .iter()
                     .any(|tab| tab.client.state().session.as_ref() == Some(id));
-                if !current || left != (0, 0, 0, 0) {
+                let standing = session.standing();
+                if !current || left != (0, 0, 0, 0) || standing != Standing::Home {
                     return Err(format!(
-                        "node {index} keeps {id}: {left:?}, of a tab: {current}"
+                        "node {index} keeps {id}: {left:?}, of a tab: {current}, {standing:?}"
                     ));
                 }
             }

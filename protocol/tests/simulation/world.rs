@@ -251,6 +251,7 @@ impl World {
     fn fan_out(&mut self, from: Option<Peer>, audience: &Audience, message: &Message) {
         for to in self.bus.listeners(audience) {
             if !self.bus.is_up(to) {
+                self.say_nobody(message, to);
                 continue;
             }
             // The first of a publisher nobody can miss: it may have been before one's time.
@@ -274,6 +275,25 @@ impl World {
                 self.at(at, Happening::Bus(passage));
             }
         }
+    }
+
+    /// The bus knows that nobody listens.
+    fn say_nobody(&mut self, message: &Message, at: Peer) {
+        let Message::Request {
+            from,
+            to: Some(_),
+            id,
+            ..
+        } = message
+        else {
+            return;
+        };
+        let answer = Message::Answer {
+            to: *from,
+            id: *id,
+            body: None,
+        };
+        self.fan_out(Some(at), &Audience::One(*from), &answer);
     }
 
     pub(crate) fn add_wire(&mut self, wire: Wire) -> u64 {

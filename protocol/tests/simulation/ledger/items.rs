@@ -174,6 +174,11 @@ impl Items {
         sent.session = session;
     }
 
+    /// The session could not be had whole: what its home had counted may not be handled.
+    pub(crate) fn may_be_lost(&mut self, session: &SessionId) {
+        self.dead.insert(session.clone());
+    }
+
     fn is_dead(&self, session: Option<&SessionId>) -> bool {
         session.is_some_and(|session| self.dead.contains(session))
     }

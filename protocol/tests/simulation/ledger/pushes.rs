@@ -162,7 +162,7 @@ impl Pushes {
         match seen.last.get(&name.0).copied() {
             Some((last, _)) if n < last && push.is_forgotten(now) => {}
             // Published before this membership, it is neither missed nor out of its order.
-            Some((last, _)) if n < last && Some(push.at) <= seen.since => {}
+            Some((last, _)) if n < last && seen.since.is_none_or(|since| push.at <= since) => {}
             // The second copy has a place of its own; whoever lacked the first was told.
             Some((last, _)) if n < last && push.again && seen.gap_at > push.at => {}
             Some((last, at)) if n < last => assert!(
@@ -230,7 +230,7 @@ impl Seen {
         };
         let push = &line[n as usize];
         // A session which could not be resumed, and the next one: no node knows both.
-        let other_session = Some(at) < self.since && Some(push.at) <= self.since;
+        let other_session = Some(at) <= self.since && Some(push.at) <= self.since;
         // A node that was held up takes the second copy when it has forgotten the first.
         let forgotten = push.is_forgotten(now);
         !other_session && !forgotten

@@ -45,4 +45,10 @@ totals! {
     paused,
     bus_cuts,
     usurped,
+    taken,
+    take_superseded,
+    take_failed,
+    cuts,
+    forwards,
+    debts_given_up,
 }

@@ -34,7 +34,14 @@ impl World {
         }
     }
 
-    fn greet(&mut self, number: u64, hello: &ClientHello) {
+    pub(crate) fn greet(&mut self, wire: u64, hello: &ClientHello) {
+        if !self.brings(wire, hello) {
+            self.hello_here(wire, hello);
+        }
+    }
+
+    /// The session is here, if it can be anywhere.
+    pub(crate) fn hello_here(&mut self, number: u64, hello: &ClientHello) {
         let wire = &self.wires[&number];
         if wire.server_done {
             return;
@@ -45,11 +52,15 @@ impl World {
         if let Some(id) = named.filter(|id| self.nodes[node].homes.contains_key(id)) {
             let home = self.nodes[node].homes.get_mut(&id).unwrap();
             let same_user = home.session.uid() == uid.as_ref();
-            if same_user || !holds(Rule::OtherUserBeginsAnew) {
+            if !same_user && holds(Rule::OtherUserBeginsAnew) {
+                self.end_now(node, &id);
+            } else {
                 match home.session.attach(hello, Transport::Ws, now) {
                     Ok(attached) => {
                         let before = home.wire.replace(number);
                         self.greeted(number, &id, &attached);
+                        // A hello voids a takeover by another node: what waited may start.
+                        self.start_items(node, &id);
                         if let Some(before) = before.filter(|before| *before != number) {
                             self.server_writes(before);
                         }
@@ -61,21 +72,17 @@ impl World {
                     Err(AttachRefused::NotThisSession) => {
                         panic!("our client named a session that is not its own")
                     }
-                    Err(AttachRefused::Over | AttachRefused::Lost) => {}
-                    Err(AttachRefused::Arriving | AttachRefused::Moved) => {
-                        panic!("nothing moves yet")
-                    }
+                    Err(AttachRefused::Lost) => self.end_now(node, &id),
+                    Err(AttachRefused::Over | AttachRefused::Arriving | AttachRefused::Moved) => {}
                 }
             }
-            let home = self.nodes[node].homes.get_mut(&id).unwrap();
-            home.session
-                .abort(CloseCode::SUPERSEDED, "cannot be resumed");
-            let wire = home.wire;
-            self.writes_soon(node, wire);
         }
-        // What another node holds cannot be had yet.
         if let Some(id) = &hello.session {
-            self.excuse(id);
+            let known = self.owners.get(id).copied();
+            assert!(
+                !self.plan.is_gentle() || known.is_some_and(|tab| self.excused.contains(&tab)),
+                "{id} was lost though nothing had happened to it"
+            );
         }
         let random = [self.chance.next(), self.chance.next()];
         let random = (u128::from(random[0]) << 64 | u128::from(random[1])).to_be_bytes();
@@ -85,10 +92,21 @@ impl World {
             .attach(hello, Transport::Ws, now)
             .expect("a new session takes its first hello");
         let wire = Some(number);
-        self.nodes[node]
-            .homes
-            .insert(id.clone(), Home { session, wire });
+        let home = Home { session, wire };
+        self.nodes[node].homes.insert(id.clone(), home);
         self.greeted(number, &id, &attached);
+    }
+
+    /// Another identity has come, or what cannot be resumed is asked for.
+    fn end_now(&mut self, node: usize, id: &SessionId) {
+        let Some(home) = self.nodes[node].homes.get_mut(id) else {
+            return;
+        };
+        let session = &mut home.session;
+        session.abort(CloseCode::SUPERSEDED, "cannot be resumed");
+        let wire = home.wire;
+        self.excuse(id);
+        self.writes_soon(node, wire);
     }
 
     fn greeted(&mut self, number: u64, id: &SessionId, attached: &Attached) {

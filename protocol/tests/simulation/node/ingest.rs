@@ -1,15 +1,17 @@
 //! How a node takes pushes: one queue in the order of arrival, numbers checked, repeats dropped, fences passed.
 
 use super::ForNode;
-use crate::bus::Message;
+use super::asking::{Came, ReplyTo};
+use super::holding::Cutting;
+use crate::bus::{Face, Message};
 use crate::pushing::Push;
 use crate::world::World;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use tengen_protocol::rules::{Rule, holds};
-use tengen_protocol::server::Pushed;
-use tengen_protocol::takeover::{Identity, Journal};
-use tengen_protocol::{CloseCode, Millis, SessionId, Target, Uid};
+use tengen_protocol::server::{Pushed, Standing};
+use tengen_protocol::takeover::{Forward, Identity, Journal};
+use tengen_protocol::{CloseCode, Codec, Millis, SessionId, Target, Uid};
 
 /// How long a message id is remembered (design §4).
 const ID_WINDOW: u64 = 10_000;
@@ -23,6 +25,7 @@ const FENCE_MS: u64 = 500;
 pub(crate) enum Fenced {
     Interest,
     Kick(Uid),
+    Cut(Cutting),
 }
 
 #[derive(Default)]
@@ -58,7 +61,32 @@ impl World {
                 self.at_node(at, node, ForNode::Ingest);
             }
             Message::Kick(uid) => self.fence(node, Fenced::Kick(uid)),
-            Message::Request { .. } | Message::Answer { .. } | Message::Forward { .. } => {}
+            Message::Request {
+                face,
+                from,
+                to,
+                id,
+                body,
+            } => {
+                let everyone = to.is_none();
+                if everyone && from == node {
+                    return;
+                }
+                let reply = ReplyTo {
+                    peer: from,
+                    id,
+                    everyone,
+                };
+                match face {
+                    Face::Takeover | Face::Session => self.asked_as_holder(node, reply, &body),
+                    Face::Relay => {}
+                }
+            }
+            Message::Answer { id, body, .. } => {
+                let came = body.map_or(Came::NoResponders, Came::Answer);
+                self.answered(node, id, came);
+            }
+            Message::Forward { body, .. } => self.forwarded(node, &body),
         }
     }
 
@@ -117,7 +145,9 @@ impl World {
             .values()
             .any(|home| push.target.means(home.session.uid()));
         if !ours {
-            return;
+            let identity = push.identity(None);
+            let journal = &mut self.nodes[node].ingest.journal;
+            return journal.note(&push.target, &identity, Millis(self.now));
         }
         if push.message_id != 0 {
             let now = self.now;
@@ -137,9 +167,14 @@ impl World {
         let bounds = &self.plan.bounds;
         let mut woken = Vec::new();
         let mut slow = Vec::new();
+        let mut on = BTreeSet::new();
+        let mut passing = Vec::new();
         for home in self.nodes[node].homes.values_mut() {
             let session = &mut home.session;
             if !push.target.means(session.uid()) || !push.filter.admits(session.client()) {
+                continue;
+            }
+            if push.target == Target::All && !World::hears_all(session) {
                 continue;
             }
             let frame = push.frame(session.codec());
@@ -151,6 +186,10 @@ impl World {
                     woken.extend(home.wire);
                 }
             }
+            on.extend(session.forwards_to().cloned());
+            if session.standing() != Standing::Home {
+                passing.push(session.id().clone());
+            }
             assert!(
                 session.queue_bytes() <= bounds.max_queue_bytes,
                 "a queue grew over its bound"
@@ -161,6 +200,21 @@ impl World {
         }
         let it = &mut self.nodes[node].ingest;
         it.journal.note(&push.target, identity, Millis(self.now));
+        for id in passing {
+            self.pass_on(node, &id);
+        }
+        let from = self.nodes[node].id.clone();
+        for to in on {
+            let forward = Forward::Push {
+                from: from.clone(),
+                target: push.target.clone(),
+                filter: push.filter.clone(),
+                identity: *identity,
+                codec: Codec::Json,
+                event: push.event.clone(),
+            };
+            self.forward(node, &to, &forward);
+        }
         for wire in woken {
             self.at_node(self.now, node, ForNode::Write(wire));
         }
@@ -169,9 +223,19 @@ impl World {
     pub(crate) fn gap(&mut self, node: usize, reason: &str) {
         let bounds = &self.plan.bounds;
         let mut woken = Vec::new();
+        let mut on = BTreeSet::new();
         for home in self.nodes[node].homes.values_mut() {
             home.session.gap(reason, bounds);
             woken.extend(home.wire);
+            on.extend(home.session.forwards_to().cloned());
+        }
+        for to in on {
+            let forward = Forward::Gap {
+                from: self.nodes[node].id.clone(),
+                target: Target::All,
+                reason: reason.to_owned(),
+            };
+            self.forward(node, &to, &forward);
         }
         for wire in woken {
             self.at_node(self.now, node, ForNode::Write(wire));
@@ -200,13 +264,15 @@ impl World {
             Fenced::Interest if passed => self.interest_confirmed(node),
             Fenced::Interest => self.confirm_interest(node),
             Fenced::Kick(uid) => self.kick_here(node, &uid),
+            Fenced::Cut(cutting) => self.cut_now(node, &cutting, passed),
         }
     }
 
     fn kick_here(&mut self, node: usize, uid: &Uid) {
         let mut kicked = Vec::new();
         for home in self.nodes[node].homes.values_mut() {
-            if home.session.uid() == Some(uid) && !home.session.is_over() {
+            let here = home.session.standing() != Standing::Moved;
+            if here && home.session.uid() == Some(uid) && !home.session.is_over() {
                 home.session.close(CloseCode::KICKED, "kicked");
                 kicked.push((home.session.id().clone(), home.wire));
             }
@@ -235,6 +301,7 @@ impl World {
         if std::mem::take(&mut it.ingest.gap_owed) && holds(Rule::GapAfterInterest) {
             self.gap(node, "bus-down");
         }
+        self.pay_gaps(node);
         self.take_waiting_hellos(node);
     }
 

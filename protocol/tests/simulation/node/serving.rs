@@ -2,12 +2,13 @@
 
 use super::{ForNode, Overdue};
 use crate::ledger::Place;
+use crate::plan::SESSION_TTL;
 use crate::tab::ForTab;
 use crate::wire::body;
 use crate::world::{Happening, World};
 use bytes::Bytes;
 use tengen_protocol::client::TransportClose;
-use tengen_protocol::server::{ItemKind, Received, Tick};
+use tengen_protocol::server::{ItemKind, Received, Standing, Tick};
 use tengen_protocol::{
     ClientFrame, CloseCode, Data, ErrorCode, Limits, Millis, Refusal, SessionId, Value,
 };
@@ -20,15 +21,19 @@ impl World {
         let now = Millis(self.now);
         self.expire(node);
         let bounds = &self.plan.bounds;
-        let homes = self.nodes[node].homes.values_mut();
-        let ticks = homes.map(|home| (home.session.tick(now, bounds), home.wire));
-        let busy: Vec<_> = ticks
-            .filter(|(tick, _)| *tick != Tick::Quiet)
-            .filter_map(|(_, wire)| wire)
-            .collect();
-        for wire in busy {
-            self.server_writes(wire);
+        let homes = self.nodes[node].homes.iter_mut();
+        let ticks = homes.map(|(id, home)| (id.clone(), home.session.tick(now, bounds), home.wire));
+        let busy: Vec<_> = ticks.filter(|(_, tick, _)| *tick != Tick::Quiet).collect();
+        for (id, tick, wire) in busy {
+            if tick == Tick::Work {
+                self.start_items(node, &id);
+            }
+            if let Some(wire) = wire {
+                self.server_writes(wire);
+            }
         }
+        self.pass_all_on(node);
+        self.ask_debtors(node);
         self.at_node(self.now + 1_000, node, ForNode::Sweep);
     }
 
@@ -37,14 +42,17 @@ impl World {
         let now = self.now;
         let mut expired = Vec::new();
         for (id, home) in &mut self.nodes[node].homes {
-            let since = home.session.detached_since();
-            if since.is_some_and(|since| now >= since.0 + crate::plan::SESSION_TTL) {
+            let expires = home.session.expires(SESSION_TTL);
+            if expires.is_some_and(|at| now >= at.0) && !home.session.is_over() {
+                expired.push((id.clone(), home.session.standing()));
                 home.session.end();
-                expired.push(id.clone());
             }
         }
-        for id in expired {
-            self.excuse(&id);
+        for (id, standing) in expired {
+            if standing != Standing::Moved {
+                self.excuse(&id);
+            }
+            self.start_items(node, &id);
         }
         for id in super::ingest::over(&self.nodes[node].homes) {
             self.nodes[node].homes.remove(&id);
@@ -208,39 +216,44 @@ impl World {
             return;
         };
         let resumed = home.session.item_returned(position, bounds);
-        if let (true, Some(wire)) = (resumed.read_again, home.wire) {
+        let wire = home.wire;
+        self.forward_return(node, id, position);
+        if let (true, Some(wire)) = (resumed.read_again, wire) {
             self.at_node(self.now, node, ForNode::Pump(wire));
         }
     }
 
+    /// Sends on what time has let out of sessions that are between nodes.
+    fn pass_all_on(&mut self, node: usize) {
+        let homes = self.nodes[node].homes.iter();
+        let moving: Vec<SessionId> = homes
+            .filter(|(_, home)| home.session.standing() != Standing::Home)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in moving {
+            self.pass_on(node, &id);
+        }
+    }
+
     pub(crate) fn replied(&mut self, node: usize, id: &SessionId, request: u32, n: u64) {
-        let bounds = &self.plan.bounds;
-        let Some(home) = self.nodes[node].homes.get_mut(id) else {
+        let Some(home) = self.nodes[node].homes.get(id) else {
             return;
         };
         let codec = home.session.codec();
         let data = Data::from_value(codec, &Value::Int(n.into())).unwrap();
-        home.session.reply(request, Ok(data), bounds);
-        let wire = home.wire;
-        self.writes_soon(node, wire);
+        self.reply(node, id, request, Ok(data));
     }
 
     pub(crate) fn over_limit(&mut self, node: usize, id: &SessionId, overdue: &Overdue) {
         self.ledger.items.returned(overdue.n, id);
-        let bounds = &self.plan.bounds;
-        let Some(home) = self.nodes[node].homes.get_mut(id) else {
-            return;
-        };
         if let Some(request) = overdue.request {
             let refusal = Refusal::new(ErrorCode::TIMEOUT, "no answer in time");
-            home.session.reply(request, Err(refusal), bounds);
+            self.reply(node, id, request, Err(refusal));
         }
-        let wire = home.wire;
         if let Some(position) = overdue.position {
             self.returned_now(node, id, position);
             self.start_items(node, id);
         }
-        self.writes_soon(node, wire);
     }
 
     pub(crate) fn writes_soon(&mut self, node: usize, wire: Option<u64>) {

@@ -1,0 +1,161 @@
+//! A node gives a session away: behind a fence, in parts, to whoever gets the yes; and pays what it owes.
+
+use super::asking::{Asker, Came, ReplyTo};
+use super::ingest::Fenced;
+use crate::bus::Face;
+use crate::world::World;
+use bytes::Bytes;
+use tengen_protocol::rules::{Rule, holds};
+use tengen_protocol::server::Released;
+use tengen_protocol::takeover::{Answer, Release, ToNode};
+use tengen_protocol::{Millis, NodeId, SessionId};
+
+/// An answer about a debt is late after this.
+const DEBT_TIMEOUT: u64 = 1_000;
+/// The pause between two questions about debts, in sweeps.
+const DEBT_SWEEPS: u64 = 2;
+/// So many times in a row without responders, and a node is gone.
+const GONE_AFTER: u8 = 2;
+
+/// What waits for a fence to be cut.
+#[derive(Clone, Debug)]
+pub(crate) struct Cutting {
+    release: Release,
+    reply: ReplyTo,
+}
+
+impl World {
+    pub(crate) fn asked_as_holder(&mut self, node: usize, reply: ReplyTo, body: &Bytes) {
+        match ToNode::decode(body).expect("our own question") {
+            ToNode::Release(release) => self.release(node, reply, release),
+            ToNode::Done { session, take } => {
+                let now = Millis(self.now);
+                let answer = match self.nodes[node].homes.get_mut(&session) {
+                    Some(home) => home.session.done(take, now),
+                    None => Answer::NotMine,
+                };
+                self.say(|| format!("node {node} is done with {session}: {answer:?}"));
+                self.pass_on(node, &session);
+                self.answer(node, reply, &answer);
+            }
+            ToNode::Owed { session } => {
+                let answer = match self.nodes[node].homes.contains_key(&session) {
+                    true => Answer::Granted,
+                    false => Answer::NotMine,
+                };
+                self.answer(node, reply, &answer);
+            }
+        }
+    }
+
+    fn release(&mut self, node: usize, reply: ReplyTo, release: Release) {
+        let now = Millis(self.now);
+        let Some(home) = self.nodes[node].homes.get_mut(&release.session) else {
+            return self.answer(node, reply, &Answer::NotMine);
+        };
+        let released = home.session.release(&release, now);
+        let over = home.session.is_over();
+        // Its connection, superseded if the release is good, says so.
+        let wire = home.wire;
+        if home.session.detached_since().is_some() {
+            home.wire = None;
+        }
+        self.say(|| format!("node {node} releases {}: {released:?}", release.session));
+        self.writes_soon(node, wire);
+        if over {
+            self.excuse(&release.session);
+            self.start_items(node, &release.session);
+        }
+        match released {
+            Released::Answer(answer) => self.answer(node, reply, &answer),
+            Released::Cut => self.answer_part(node, &release, reply),
+            Released::Fence if holds(Rule::FenceBeforeCut) => {
+                self.fence(node, Fenced::Cut(Cutting { release, reply }));
+            }
+            Released::Fence => self.cut_now(node, &Cutting { release, reply }, true),
+        }
+    }
+
+    pub(crate) fn cut_now(&mut self, node: usize, cutting: &Cutting, fenced: bool) {
+        let now = Millis(self.now);
+        let bounds = &self.plan.bounds;
+        let release = &cutting.release;
+        let it = &mut self.nodes[node];
+        if let Some(home) = it.homes.get_mut(&release.session) {
+            let uid = home.session.uid();
+            let applied = it.ingest.journal.extract(uid, now);
+            home.session.cut(release.take, fenced, applied, now, bounds);
+            self.ledger.totals.cuts += 1;
+        }
+        self.answer_part(node, release, cutting.reply);
+    }
+
+    fn answer_part(&mut self, node: usize, release: &Release, reply: ReplyTo) {
+        let it = &self.nodes[node];
+        let answer = match it.homes.get(&release.session) {
+            Some(home) => home.session.part(&it.id, release.take, release.part),
+            None => Answer::NotMine,
+        };
+        self.answer(node, reply, &answer);
+    }
+
+    /// Asks those who owe something to sessions of this node whether they still know of it.
+    pub(crate) fn ask_debtors(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        it.sweeps += 1;
+        if !it.sweeps.is_multiple_of(DEBT_SWEEPS) {
+            return;
+        }
+        let debts = it.homes.iter().filter_map(|(id, home)| {
+            let debtor = home.session.debtor()?.clone();
+            Some((debtor, id.clone()))
+        });
+        let debts: Vec<(NodeId, SessionId)> = debts.collect();
+        for (debtor, session) in debts {
+            let body = ToNode::Owed {
+                session: session.clone(),
+            };
+            let asker = Asker::Debt(debtor.clone(), session);
+            let body = body.encode();
+            self.ask(
+                node,
+                Some(&debtor),
+                Face::Takeover,
+                body,
+                DEBT_TIMEOUT,
+                asker,
+            );
+        }
+    }
+
+    pub(crate) fn debt_hears(
+        &mut self,
+        node: usize,
+        debtor: &NodeId,
+        session: &SessionId,
+        came: &Came,
+    ) {
+        let debt = (debtor.clone(), session.clone());
+        let gone = match came {
+            Came::NoResponders => {
+                let times = self.nodes[node].gone.entry(debt).or_default();
+                *times += 1;
+                *times >= GONE_AFTER
+            }
+            Came::Answer(body) => {
+                self.nodes[node].gone.remove(&debt);
+                Answer::decode(body) == Ok(Answer::NotMine)
+            }
+            Came::Late => false,
+        };
+        let bounds = &self.plan.bounds;
+        if let (true, Some(home)) = (gone, self.nodes[node].homes.get_mut(session)) {
+            home.session.debtor_died(debtor, bounds);
+            let wire = home.wire;
+            self.ledger.totals.debts_given_up += 1;
+            self.pass_on(node, session);
+            self.start_items(node, session);
+            self.writes_soon(node, wire);
+        }
+    }
+}
