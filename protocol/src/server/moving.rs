@@ -57,6 +57,8 @@ pub(super) struct Moving<C> {
     frozen: Option<Frozen>,
     moved: Option<Moved>,
     taken: Option<Taken>,
+    /// Where the session came from lately, and until when something may still come from there.
+    former: Vec<(NodeId, Millis)>,
     /// Refs that another node answers.
     refs: BTreeMap<u32, NodeId>,
     /// Another node runs the handler that keeps the next items waiting: which, and until when.
@@ -113,6 +115,7 @@ impl<C> Moving<C> {
             frozen: None,
             moved: None,
             taken: None,
+            former: Vec::new(),
             refs: BTreeMap::new(),
             running: None,
             on: Vec::new(),
@@ -124,9 +127,14 @@ impl<C> Moving<C> {
             && self.frozen.is_none()
             && self.moved.is_none()
             && self.taken.is_none()
+            && self.former.is_empty()
             && self.refs.is_empty()
             && self.running.is_none()
             && self.on.is_empty()
+    }
+
+    fn came_from(&self, node: &NodeId) -> bool {
+        self.former.iter().any(|(former, _)| former == node)
     }
 
     fn side_is_open(&self) -> bool {

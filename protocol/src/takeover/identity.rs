@@ -36,6 +36,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// Behind everything.
+    pub(crate) const LAST: Place = Place {
+        seq: u64::MAX,
+        index: u16::MAX,
+    };
+
     /// The last place before this one.
     pub(crate) fn before(self) -> Place {
         match self.index.checked_sub(1) {

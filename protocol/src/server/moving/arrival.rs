@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::taken::Taken;
-use super::{Arriving, Moving, Standing};
+use super::{Arriving, Early, Moving, Standing};
 use crate::codec::Codec;
 use crate::ids::{ClientId, NodeId, SessionId, Uid};
 use crate::millis::Millis;
@@ -64,8 +64,11 @@ impl<C> Session<C> {
         };
         moving.arriving = None;
         moving.moved = None;
+        let until = now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS);
         if let Some(taken) = &mut moving.taken {
-            taken.until = now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS);
+            taken.until = until;
+            moving.former.retain(|(node, _)| *node != taken.holder);
+            moving.former.push((taken.holder.clone(), until));
         }
         self.detached_at = now;
     }
@@ -116,7 +119,9 @@ impl<C: Clone> Session<C> {
         let before = std::mem::take(&mut arriving.before);
         let registered = arriving.registered;
         let taken = Taken::new(holder.clone(), snapshot.applied, cut, &before, registered);
-        moving.taken = Some(taken);
+        let before = moving.taken.replace(taken);
+        let held = before.map(|mut before| before.take_all_held());
+        moving.former.push((holder.clone(), Millis::MAX));
 
         let mut out = OutQueue::behind(snapshot.base);
         for body in &snapshot.items {
@@ -131,6 +136,11 @@ impl<C: Clone> Session<C> {
         self.link = Link(self.link.0.max(1));
         self.carry_running(snapshot.running, holder, now);
         self.carry_items(snapshot.inbox, snapshot.refs, holder, &context, now);
+        for held in held.unwrap_or_default() {
+            // It was to go on to where the session was; now it is here.
+            let early = Early::Forwarded(holder.clone(), held.identity, held.item);
+            self.take_early(early, now, bounds);
+        }
         for early in side {
             self.take_early(early, now, bounds);
         }

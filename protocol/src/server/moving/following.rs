@@ -64,15 +64,29 @@ impl<C> Session<C> {
             return self.put_aside(Early::Push(*identity, item.clone()), item.len(), bounds);
         }
         if self.standing() == Standing::Moved {
-            return match self.forwards_to() {
-                Some(_) => Pushed::Elsewhere,
-                None => Pushed::Over,
-            };
+            return self.pass_own(identity);
         }
         if self.standing() == Standing::Frozen && !holds(Rule::FrozenReceives) {
             return Pushed::Known;
         }
         self.take_own(item, identity, bounds)
+    }
+
+    /// An own copy of a push, for a queue that is elsewhere. What the session had before it went
+    /// need not go there.
+    fn pass_own(&mut self, identity: &Identity) -> Pushed {
+        if self.forwards_to().is_none() {
+            return Pushed::Over;
+        }
+        if let Some(moving) = self.moving.as_deref_mut()
+            && let Some(taken) = &mut moving.taken
+        {
+            match taken.own(identity) {
+                Own::Known => return Pushed::Known,
+                Own::Append(first) => moving.on.extend(first),
+            }
+        }
+        Pushed::Elsewhere
     }
 
     /// An own copy of a push, for the queue that is here.
@@ -93,6 +107,10 @@ impl<C> Session<C> {
         for held in first {
             let _ = self.let_out(held, bounds);
         }
+        if self.taken().is_some_and(|taken| taken.is_behind(identity)) {
+            // A former holder was ahead of this node, and had missed this one.
+            let _ = self.gap(GAP, bounds);
+        }
         let pushed = self.append(item, bounds);
         if let Some(taken) = self.taken() {
             taken.appended(identity, false);
@@ -103,6 +121,15 @@ impl<C> Session<C> {
     /// Puts a forward in line whose own copy did not come, behind a gap unless nothing of its
     /// publisher can be missing before it.
     pub(super) fn let_out(&mut self, held: Held, bounds: &Bounds) -> Pushed {
+        if self.standing() == Standing::Moved {
+            if let Some(moving) = self.moving.as_deref_mut() {
+                if let Some(taken) = &mut moving.taken {
+                    taken.appended(&held.identity, true);
+                }
+                moving.on.push(held);
+            }
+            return Pushed::Held;
+        }
         let next = self
             .taken()
             .is_none_or(|taken| taken.is_next(&held.identity));
@@ -190,6 +217,7 @@ impl<C> Session<C> {
         }
         if let Some(moving) = self.moving.as_deref_mut() {
             moving.taken.take_if(|taken| taken.until <= now);
+            moving.former.retain(|(_, until)| *until > now);
         }
         self.settle_moving();
         self.standing() == Standing::Home && self.inbox.has_work() && over

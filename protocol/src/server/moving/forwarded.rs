@@ -7,14 +7,14 @@ use crate::data::Data;
 use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
-use crate::rules::{Rule, holds};
 use crate::server::{Bounds, Pushed, Replied, Resumed, Session};
 use crate::takeover::Identity;
 
 impl<C> Session<C> {
     /// Takes a push that the former holder `from` forwarded, by [`Forward::Push`](crate::takeover::Forward::Push) or
     /// [`Forward::Item`](crate::takeover::Forward::Item), in the session's codec. A session that did not come from there has no
-    /// use for it ([`Pushed::Known`]). [`Pushed::Elsewhere`]: pass it on to [`Session::forwards_to`].
+    /// use for it ([`Pushed::Known`]). Where it has gone in turn, this goes on by
+    /// [`Session::take_forwards`], unless this node's own copy does.
     pub fn forwarded(
         &mut self,
         from: &NodeId,
@@ -33,13 +33,12 @@ impl<C> Session<C> {
             let early = Early::Forwarded(from.clone(), *identity, item.clone());
             return self.put_aside(early, item.len(), bounds);
         }
-        let Some(taken) = moving.taken.as_mut().filter(|taken| taken.holder == *from) else {
+        if !moving.came_from(from) {
+            return Pushed::Known;
+        }
+        let Some(taken) = &mut moving.taken else {
             return Pushed::Known;
         };
-        if moving.moved.is_some() && moving.arriving.is_none() && moving.frozen.is_none() {
-            let on = self.forwards_to().is_some() && holds(Rule::ForwardedOn);
-            return if on { Pushed::Elsewhere } else { Pushed::Known };
-        }
         match taken.forwarded(*identity, item.clone(), now) {
             Forwarded::Known => Pushed::Known,
             Forwarded::Held => Pushed::Held,
@@ -59,9 +58,9 @@ impl<C> Session<C> {
             let early = Early::ForwardedGap(from.clone(), reason.to_owned());
             return self.put_aside(early, reason.len(), bounds);
         }
-        match &moving.taken {
-            Some(taken) if taken.holder == *from => self.gap(reason, bounds),
-            _ => Pushed::Known,
+        match moving.came_from(from) {
+            true => self.gap(reason, bounds),
+            false => Pushed::Known,
         }
     }
 
@@ -151,8 +150,7 @@ impl<C> Session<C> {
         let Some(moving) = self.moving.as_deref() else {
             return false;
         };
-        let taken = moving.taken.as_ref();
-        taken.is_some_and(|taken| taken.holder == *node)
+        moving.came_from(node)
             || moving.refs.values().any(|owing| owing == node)
             || moving
                 .running

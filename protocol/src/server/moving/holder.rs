@@ -231,10 +231,6 @@ impl<C> Session<C> {
         let Some(frozen) = moving.frozen.take_if(granted) else {
             return Answer::Void;
         };
-        // What is held for its own copy waits for the taker's own copy instead.
-        if let Some(taken) = &mut moving.taken {
-            moving.on.extend(taken.take_all_held());
-        }
         moving.moved = Some(Moved {
             take,
             to: frozen.by,

@@ -1,12 +1,17 @@
 //! What a session that came from another node remembers of it for a while: which pushes it has already, and which are still to come.
 
+mod passing;
+mod stream;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
-use crate::takeover::{Applied, Copies, HOLD_MS, Identity, Place, Upto, holder_is_ahead_by};
+use crate::takeover::{Applied, Copies, HOLD_MS, Identity, holder_is_ahead_by};
+
+use stream::Stream;
 
 /// Own copies of pushes without a number that are remembered, so that their forwards are known.
 const MAX_OWN: usize = 4096;
@@ -20,27 +25,6 @@ pub(in crate::server) struct Held {
     pub(super) identity: Identity,
     pub(super) item: OutFrame,
     pub(super) until: Millis,
-}
-
-/// What is known of one publisher's stream.
-#[derive(Debug)]
-struct Stream {
-    /// What the holder had at its cut.
-    holder: Upto,
-    /// The last that this node heard before it registered the session.
-    heard: Option<Place>,
-    /// The newest own copy since.
-    own: Option<Place>,
-    /// The newest in the session's queue.
-    newest: Place,
-}
-
-impl Stream {
-    /// What only the holder can still bring: heard here and dropped, and not had there.
-    fn hole(&self) -> Option<(Place, Place)> {
-        let heard = self.heard?;
-        (heard > self.holder.last).then_some((self.holder.last, heard))
-    }
 }
 
 /// The memory of a takeover. Dropped some seconds after it.
@@ -67,6 +51,8 @@ pub(in crate::server) struct Taken {
     /// What this node heard before and the holder had not, by message id and by content.
     missing_messages: BTreeSet<u128>,
     missing_contents: u64,
+    /// The holder is dead.
+    given_up: bool,
     /// What the holder had of pushes without number, and what this node had heard before it
     /// registered: for the next taker.
     contents: Vec<(u128, Millis)>,
@@ -104,14 +90,13 @@ impl Taken {
             let newest = upto.last;
             let stream = Stream {
                 holder: upto,
-                heard: None,
-                own: None,
                 newest,
+                ..Stream::default()
             };
             streams.insert(publisher, stream);
         }
         for (publisher, upto) in &before.publishers {
-            let stream = streams.entry(*publisher).or_insert_with(Stream::unknown);
+            let stream = streams.entry(*publisher).or_insert_with(Stream::default);
             stream.heard = Some(upto.last);
         }
         let clock = |at: Millis, age: u64| Millis(at.0.saturating_sub(age));
@@ -135,6 +120,7 @@ impl Taken {
             held_bytes: 0,
             missing_messages: before.messages.iter().map(|(id, _)| *id).collect(),
             missing_contents: 0,
+            given_up: false,
             contents,
             registered,
         };
@@ -175,9 +161,12 @@ impl Taken {
 
     /// Pushes that this node dropped as a stranger's are still to be forwarded.
     pub(super) fn is_missing(&self) -> bool {
+        if self.given_up {
+            return false;
+        }
         self.missing_contents > 0
             || !self.missing_messages.is_empty()
-            || self.streams.values().any(|stream| stream.hole().is_some())
+            || self.streams.values().any(|stream| stream.is_missing())
     }
 
     /// What is missing will not come. Says whether anything was.
@@ -185,9 +174,7 @@ impl Taken {
         let missing = self.is_missing();
         self.missing_contents = 0;
         self.missing_messages.clear();
-        for stream in self.streams.values_mut() {
-            stream.heard = None;
-        }
+        self.given_up = true;
         missing
     }
 
@@ -203,7 +190,8 @@ impl Taken {
         let mut first = Vec::new();
         match identity.place() {
             Some((publisher, place)) => {
-                self.take_held(|held| held.identity == *identity);
+                // The same may have come by two ways.
+                while self.take_held(|held| held.identity == *identity).is_some() {}
                 // The publisher's own order: what comes before and is not here will not come.
                 let earlier = |held: &Held| {
                     held.identity
@@ -216,7 +204,7 @@ impl Taken {
                 let stream = self
                     .streams
                     .entry(publisher)
-                    .or_insert_with(Stream::unknown);
+                    .or_insert_with(Stream::default);
                 stream.came(place);
             }
             None => {
@@ -295,7 +283,9 @@ impl Taken {
     ) -> Forwarded {
         let own = identity.message();
         let own = own.is_some_and(|message| self.own_messages.contains(&message));
-        if own || self.has_message(&identity) {
+        let message = identity.message();
+        let again = |held: &Held| message.is_some() && held.identity.message() == message;
+        if own || self.has_message(&identity) || self.held.iter().any(again) {
             return Forwarded::Known;
         }
         let mut will_come = true;
@@ -307,10 +297,15 @@ impl Taken {
                 let stream = self
                     .streams
                     .entry(publisher)
-                    .or_insert_with(Stream::unknown);
+                    .or_insert_with(Stream::default);
                 will_come = !stream.dropped(place);
                 let came = will_come && stream.own >= Some(place);
-                if came || stream.holder.has(place) || self.let_out.contains(&identity) {
+                let again = |held: &Held| held.identity == identity;
+                if came
+                    || stream.holder.has(place)
+                    || self.let_out.contains(&identity)
+                    || self.held.iter().any(again)
+                {
                     return Forwarded::Known;
                 }
             }
@@ -371,13 +366,22 @@ impl Taken {
         newest.unwrap_or_default().is_followed_by(place) || !holds(Rule::HeldStandsBehindGap)
     }
 
+    /// Whether something later of its publisher is in line already.
+    pub(super) fn is_behind(&self, identity: &Identity) -> bool {
+        let Some((publisher, place)) = identity.place() else {
+            return false;
+        };
+        let stream = self.streams.get(&publisher);
+        stream.is_some_and(|stream| stream.newest > place)
+    }
+
     /// A push is in line now.
     pub(super) fn appended(&mut self, identity: &Identity, forwarded: bool) {
         if let Some((publisher, place)) = identity.place() {
             let stream = self
                 .streams
                 .entry(publisher)
-                .or_insert_with(Stream::unknown);
+                .or_insert_with(Stream::default);
             stream.newest = stream.newest.max(place);
         }
         if forwarded {
@@ -389,64 +393,5 @@ impl Taken {
             }
             self.let_out.push(*identity);
         }
-    }
-
-    /// What this session has, as the next taker must know it: its node's journal also has what the
-    /// node heard before the session was here.
-    pub(super) fn correct(&self, applied: &mut Applied, now: Millis) {
-        for (publisher, stream) in &self.streams {
-            let upto = applied.publishers.entry(*publisher).or_default();
-            upto.last = upto.last.max(stream.holder.last);
-            upto.holes.clone_from(&stream.holder.holes);
-            upto.holes.extend(stream.hole());
-        }
-        applied.singles.extend(&self.let_out);
-        applied
-            .messages
-            .retain(|(message, _)| !self.missing_messages.contains(message));
-        for (message, until) in &self.messages {
-            if *until > now {
-                let left = until.since(now).as_millis() as u64;
-                let age = MESSAGE_MS.saturating_sub(left);
-                applied.messages.push((*message, age));
-            }
-        }
-        let here = now.since(self.registered).as_millis() as u64;
-        let mut doubled = self.doubled.clone();
-        applied.contents.retain(|(content, age)| {
-            let second = doubled.get_mut(content).filter(|left| **left > 0);
-            let second = *age < here && second.map(|left| *left -= 1).is_some();
-            *age < here && !second
-        });
-        let holder = self.contents.iter();
-        let holder = holder.map(|(id, at)| (*id, now.since(*at).as_millis() as u64));
-        applied
-            .contents
-            .extend(holder.filter(|(_, age)| *age <= applied.reach_ms));
-    }
-}
-
-impl Stream {
-    fn unknown() -> Stream {
-        Stream {
-            holder: Upto::default(),
-            heard: None,
-            own: None,
-            newest: Place::default(),
-        }
-    }
-
-    /// The own copy of this came since the session was registered.
-    fn came(&mut self, place: Place) {
-        self.own = self.own.max(Some(place));
-        if self.heard >= Some(place) {
-            // The journal was asked a moment after the registration.
-            self.heard = Some(place.before());
-        }
-    }
-
-    /// Whether the own copy of this came before the session was registered: it is gone.
-    fn dropped(&self, place: Place) -> bool {
-        self.heard.is_some_and(|heard| place <= heard)
     }
 }

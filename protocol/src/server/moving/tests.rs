@@ -1,5 +1,6 @@
 //! Promises of a session between nodes, in virtual time, and the nodes that they are tried on.
 
+mod chance;
 mod copies;
 mod forwards;
 mod handlers;

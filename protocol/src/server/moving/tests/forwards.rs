@@ -180,16 +180,22 @@ fn what_a_stranger_forwards_is_not_taken() {
 
 #[test]
 fn a_node_that_handed_over_in_turn_passes_forwards_on() {
-    let (mut a, mut b) = moved();
-    let mut c = Node::new("c");
-    c.hear_all([1, 2, 3]);
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    a.hear_all([1, 2]);
+    for late in [&mut b, &mut c] {
+        late.hear_all([1, 2, 3]);
+    }
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    assert_eq!(b.written(), ["1", "2"]);
     let mut take = Take::begin(&mut c, "b", 3, 2, 2);
     assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
     c.attach(3, Some(2));
-    // One that c heard before it had the session, and one that all hear.
-    a.hear_all([3, 4]);
+    // One that both heard before they had the session, and one that all hear in time.
     c.hear_all([4]);
     b.hear_all([4]);
+    a.hear_all([3, 4]);
     carry(&mut [&mut a, &mut b, &mut c]);
     c.later(1_000);
     assert_eq!(c.written(), ["4", "gap", "3"]);
@@ -205,8 +211,9 @@ fn what_a_node_held_goes_on_when_it_hands_over() {
     let mut take = Take::begin(&mut c, "b", 3, 2, 2);
     take.step(&mut c, &mut b);
     assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
-    carry(&mut [&mut a, &mut b, &mut c]);
     c.attach(3, Some(2));
+    b.later(1_000);
+    carry(&mut [&mut a, &mut b, &mut c]);
     c.later(1_000);
     assert_eq!(c.written(), ["3"]);
     c.hear_all([3, 4]);
