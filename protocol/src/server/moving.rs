@@ -47,6 +47,12 @@ pub enum Released {
     Answer(Answer),
 }
 
+/// What is told of a request whose node has died.
+fn owed_by_the_dead() -> Refusal {
+    let why = "the node that had the request is gone; it may have been handled";
+    Refusal::new(ErrorCode::CLOSED, why)
+}
+
 /// The reason of a gap that a takeover could not avoid.
 const GAP: &str = "takeover";
 
@@ -65,6 +71,8 @@ pub(super) struct Moving<C> {
     running: Option<(NodeId, Millis)>,
     /// Held forwards that go on to the next node.
     on: Vec<Held>,
+    /// Requests that nobody will answer: the next node is to hear of it.
+    closed: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -119,6 +127,7 @@ impl<C> Moving<C> {
             refs: BTreeMap::new(),
             running: None,
             on: Vec::new(),
+            closed: Vec::new(),
         }
     }
 
@@ -131,6 +140,7 @@ impl<C> Moving<C> {
             && self.refs.is_empty()
             && self.running.is_none()
             && self.on.is_empty()
+            && self.closed.is_empty()
     }
 
     fn came_from(&self, node: &NodeId) -> bool {
@@ -236,8 +246,12 @@ impl<C> Session<C> {
             .is_some_and(Taken::give_up_missing);
         for request in refs {
             if holds(Rule::DeadOwerCloses) {
-                let why = "the node that had the request is gone; it may have been handled";
-                let _ = self.reply(request, Err(Refusal::new(ErrorCode::CLOSED, why)), bounds);
+                let _ = self.reply(request, Err(owed_by_the_dead()), bounds);
+                if self.owner().is_some()
+                    && let Some(moving) = self.moving.as_deref_mut()
+                {
+                    moving.closed.push(request);
+                }
             }
         }
         if missing {

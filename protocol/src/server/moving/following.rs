@@ -1,7 +1,7 @@
 //! Pushes, gaps and time for a session that is, or was lately, on its way between nodes.
 
 use super::taken::{Held, Own};
-use super::{Early, GAP, Moving, Standing};
+use super::{Early, GAP, Moving, Standing, owed_by_the_dead};
 use crate::codes::CloseCode;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -174,13 +174,14 @@ impl<C> Session<C> {
     }
 
     /// Messages for [`Session::owner`] that came up by themselves: to be told to it, in order,
-    /// after `push`, `forwarded`, `done` and `tick`. `from` is this node.
+    /// after `push`, `forwarded`, `tick` and `debtor_died`, before the push itself. `from` is this node.
     pub fn take_forwards(&mut self, from: &NodeId) -> Vec<Forward> {
         let session = self.id.clone();
         let Some(moving) = self.moving.as_deref_mut() else {
             return Vec::new();
         };
         let on = std::mem::take(&mut moving.on).into_iter();
+        let closed = std::mem::take(&mut moving.closed).into_iter();
         if !holds(Rule::ForwardedOn) {
             return Vec::new();
         }
@@ -190,7 +191,13 @@ impl<C> Session<C> {
             identity: held.identity,
             body: held.item.body(),
         });
-        let forwards = forwards.collect();
+        let closed = closed.map(|request| Forward::Reply {
+            from: from.clone(),
+            session: session.clone(),
+            request,
+            outcome: Err(owed_by_the_dead()),
+        });
+        let forwards = forwards.chain(closed).collect();
         self.settle_moving();
         forwards
     }

@@ -244,6 +244,22 @@ impl<C> Session<C> {
         for request in self.inbox.hand_over() {
             self.outstanding.remove(&request);
         }
+        let to = moving.moved.as_ref().map(|moved| &moved.to);
+        for (request, _) in moving.refs.extract_if(.., |_, owing| Some(&*owing) == to) {
+            // It is answered where the session is now.
+            self.outstanding.remove(&request);
+        }
         Answer::Granted
+    }
+
+    /// The answer to [`ToNode::Owed`](crate::takeover::ToNode::Owed): whether this node may still owe the session something.
+    /// Where it has come home again, whoever asks is not where it is.
+    pub fn owed(&self) -> Answer {
+        let gone = self.moving.as_deref().is_some_and(|m| m.moved.is_some());
+        if gone && !self.over {
+            Answer::Granted
+        } else {
+            Answer::NotMine
+        }
     }
 }

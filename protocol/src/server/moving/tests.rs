@@ -382,7 +382,7 @@ impl Node {
                 session.part(&me, release.take, release.part)
             }
             ToNode::Done { take, .. } => session.done(take, now),
-            ToNode::Owed { .. } => Answer::Granted,
+            ToNode::Owed { .. } => session.owed(),
         };
         self.collect();
         Answer::decode(&answer.encode()).expect("our own answer")

@@ -249,3 +249,51 @@ fn the_client_sends_on_from_where_the_holder_counted() {
     assert_eq!(b.session().received(), 4);
     assert_eq!(b.session().inbox_items(), 3);
 }
+
+#[test]
+fn nobody_waits_for_ever_for_a_reply_that_was_given_where_the_session_came_home() {
+    let (mut a, mut b) = moved_at_work();
+    let mut c = Node::new("c");
+    let owed = ToNode::Owed {
+        session: session_id(),
+    };
+    assert_eq!(
+        Take::begin(&mut c, "b", 3, 0, 2).run(&mut c, &mut b),
+        Finish::Taken
+    );
+    assert_eq!(a.asked(&owed), Answer::Granted);
+    assert_eq!(
+        Take::begin(&mut a, "c", 4, 0, 3).run(&mut a, &mut c),
+        Finish::Taken
+    );
+    a.attach(4, Some(0));
+    a.replies(1, 1);
+    assert_eq!(a.written(), ["#1"]);
+    // b is owed by a, and c by b; a says that it owes nothing.
+    assert_eq!(a.asked(&owed), Answer::NotMine);
+    let bounds = b.bounds.clone();
+    b.session().debtor_died(&node("a"), &bounds);
+    b.collect();
+    carry(&mut [&mut a, &mut b, &mut c]);
+    for gone in [&mut b, &mut c] {
+        assert_eq!(gone.session().outstanding(), 0);
+        assert!(gone.session().expires(60_000).is_some());
+    }
+    assert_eq!(a.written(), Vec::<String>::new());
+}
+
+#[test]
+fn a_dead_node_is_told_to_the_node_that_the_session_has_gone_to() {
+    let (_, mut b) = moved_at_work();
+    let mut c = Node::new("c");
+    assert_eq!(
+        Take::begin(&mut c, "b", 3, 0, 2).run(&mut c, &mut b),
+        Finish::Taken
+    );
+    c.attach(3, Some(0));
+    let bounds = b.bounds.clone();
+    b.session().debtor_died(&node("a"), &bounds);
+    b.collect();
+    carry(&mut [&mut b, &mut c]);
+    assert_eq!(c.written(), ["#1 failed"]);
+}
