@@ -5,6 +5,9 @@ import { TengenError } from "./values.js";
 /** Milliseconds that `http` waits for a whole answer, unless told otherwise. */
 const PATIENCE = 30000;
 
+/** Made once: an error keeps alive whatever is on the stack when it is made, and whoever keeps a signal keeps its reason. */
+const GIVEN_UP = new TengenError("closed", true, undefined, "given up");
+
 /** One request and its answer. `abort()` ends it unanswered; nothing of it stays behind. */
 class Exchange {
   #controller = new AbortController();
@@ -43,7 +46,7 @@ class Exchange {
 
   abort() {
     this.#progress = undefined;
-    this.#controller.abort(new TengenError("closed", true, undefined, "given up"));
+    this.#controller.abort(GIVEN_UP);
   }
 }
 

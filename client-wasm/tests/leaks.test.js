@@ -40,16 +40,18 @@ async function leavesNothing(times, cycle) {
   assert.ok(after.page - before.page <= MIB, `page: ${after.page - before.page} bytes more`);
 }
 
-test("f95_a_thousand_sockets_opened_and_closed_leave_nothing_behind", async () => {
-  await leavesNothing(1000, async () => {
-    const { socket } = await start();
-    socket.on("news/first", () => {});
-    socket.onState(() => {});
-    await until(() => socket.state.open);
-    await socket.request("example/echo", { some: "value" });
-    socket.close();
+for (const transport of ["ws", "poll"]) {
+  test(`f95_a_thousand_sockets_opened_and_closed_leave_nothing_behind_over_${transport}`, async () => {
+    await leavesNothing(1000, async () => {
+      const { socket } = await start({ transport });
+      socket.on("news/first", () => {});
+      socket.onState(() => {});
+      await until(() => socket.state.open);
+      await socket.request("example/echo", { some: "value" });
+      socket.close();
+    });
   });
-});
+}
 
 test("f14b_ten_thousand_handlers_attached_and_detached_leave_nothing_behind", async () => {
   const { socket } = await start();

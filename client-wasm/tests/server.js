@@ -182,6 +182,7 @@ class Polling {
     this.items.splice(0, received - this.acked);
     this.acked = received;
     if (this.items.length === 0) {
+      signal.throwIfAborted();
       await new Promise((ready, abort) => {
         this.#parked = ready;
         signal.addEventListener("abort", () => abort(signal.reason));

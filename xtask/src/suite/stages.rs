@@ -103,11 +103,16 @@ fn clippy(workspace: &Workspace, _: &mut Count) -> Result<()> {
 
 /// The built package from JavaScript: golden files, behaviour, typings, a bundler.
 fn javascript(workspace: &Workspace, count: &mut Count) -> Result<()> {
+    run(cargo(workspace).args(["build", "--package", "tengen-node", "--bin", "tengen-node"]))?;
     let mut tests = Command::new(tools::npm_tool(workspace, "node")?);
     tests
         // A failed test leaves its socket open, which would hold the process for ever.
         .args(["--test", "--test-reporter=tap", "--test-force-exit"])
         .arg("client-wasm/tests/*.test.js")
+        .env(
+            "TENGEN_NODE_BIN",
+            workspace.target.join("debug/tengen-node"),
+        )
         .env("TENGEN_ESBUILD", tools::npm_tool(workspace, "esbuild")?)
         .env("TENGEN_TSC", tools::npm_tool(workspace, "tsc")?)
         .current_dir(&workspace.root);
