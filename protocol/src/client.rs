@@ -67,6 +67,8 @@ pub struct Session {
     session: Option<SessionId>,
     /// Who the last hello said we are; `None` before the first.
     uid: Option<Option<Uid>>,
+    /// A session was parted from: the next hello, which names none, is followed by a gap.
+    gap_owed: Option<&'static str>,
     /// Items of the server counted in this session.
     received: u64,
     /// What the server was last told of `received`.
@@ -113,6 +115,7 @@ impl Session {
             fallback: Fallback::default(),
             session: None,
             uid: None,
+            gap_owed: None,
             received: 0,
             told: 0,
             untold_bytes: 0,

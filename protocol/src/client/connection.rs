@@ -71,6 +71,10 @@ impl Session {
     /// The page is going away: says goodbye, and nothing is attempted any more, whatever comes,
     /// until [`Session::connect`].
     pub fn unload(&mut self, now: Millis) {
+        if self.session.is_some() {
+            // A page that the browser brings back has missed what was pushed meanwhile.
+            self.gap_owed = Some("page-left");
+        }
         self.depart(CloseCode::GOING_AWAY, now);
     }
 

@@ -206,7 +206,10 @@ impl Session {
     /// Opens a WebSocket beside the poll, to see whether it works by now.
     pub(super) fn begin_upgrade(&mut self, now: Millis) {
         self.fallback.upgrade_at = None;
-        if self.moving.is_some() || !self.current.as_ref().is_some_and(Connection::is_open) {
+        if self.moving.is_some() {
+            return self.upgrade_failed(now);
+        }
+        if !self.current.as_ref().is_some_and(Connection::is_open) {
             return;
         }
         let mut probe = self.new_connection_over(Transport::Ws, now);

@@ -47,6 +47,7 @@ impl Session {
 
     fn tell_open(&mut self, hello: &ServerHello) {
         let first = !self.state.ever_opened;
+        let gap = self.gap_owed.take().or(hello.gap.then_some("not-resumed"));
         let transport = self.current.as_ref().map(|current| current.transport);
         self.update(|state| {
             state.transport = transport;
@@ -59,7 +60,7 @@ impl Session {
             state.uid.clone_from(&hello.uid);
             state.session = Some(hello.session.clone());
             state.resumed = hello.resumed;
-            state.gap = hello.gap;
+            state.gap = gap.is_some();
             state.handshake_data = Some(hello.data.clone());
             state.node = Some(hello.node.clone());
             state.next_reconnect_at = None;
@@ -73,8 +74,9 @@ impl Session {
         let handshake = Data::from_value(self.options.codec, &handshake);
         let handshake = handshake.unwrap_or_else(|_| Data::null(self.options.codec));
         self.library_event(EventId::HANDSHAKE, &handshake);
-        if hello.gap {
-            self.tell_gap("not-resumed");
+        if let Some(reason) = gap {
+            let event = gap_event(self.options.codec, reason);
+            self.actions.push_back(Action::Event(event));
         }
     }
 
@@ -94,14 +96,9 @@ impl Session {
             text: text.to_owned(),
         };
         self.update(|state| state.last_error = Some(error));
-        self.tell_gap("drift");
+        self.gap_owed = Some("drift");
         self.backoff.skip_immediate();
         self.retry(None, now);
-    }
-
-    pub(super) fn tell_gap(&mut self, reason: &str) {
-        self.actions
-            .push_back(Action::Event(gap_event(self.options.codec, reason)));
     }
 
     pub(super) fn library_event(&mut self, id: &'static str, data: &Data) {

@@ -107,8 +107,9 @@ impl Session {
             Some(CloseCode::SUPERSEDED) if holds(Rule::SupersededBeginsAnew) => {
                 // Somebody else goes on with our session, a duplicated tab perhaps: part from it.
                 self.forget_session();
-                // The next hello names no session, so no server can tell that something is missing.
-                self.tell_gap("superseded");
+                // The next hello names no session, so no server can tell that something is missing;
+                // told before it, the application would fetch too early.
+                self.gap_owed = Some("superseded");
                 self.client = self.random.client_id();
                 self.backoff.skip_immediate();
                 self.retry(None, now);

@@ -46,7 +46,8 @@ impl Line {
         let mut body = Vec::new();
         self.under_way = 0;
         for (frame, _) in &self.frames {
-            if self.under_way > 0 && body.len() + frame.len() > self.batch_bytes {
+            let line_break = usize::from(codec == Codec::Json);
+            if self.under_way > 0 && body.len() + frame.len() + line_break > self.batch_bytes {
                 break;
             }
             body.extend_from_slice(frame);

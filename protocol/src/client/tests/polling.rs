@@ -540,9 +540,30 @@ fn f31_unloaded_page_attempts_nothing_until_it_connects_again() {
     ));
     pair.pass(60_000);
     assert_eq!(pair.tab.opens, 0);
+    // Brought back by the browser: it has missed what was pushed meanwhile, and says so.
     pair.tab.session.connect(pair.tab.now);
     pair.run();
-    assert!(pair.tab.state().open);
+    assert!(pair.tab.state().open && pair.tab.state().gap);
+    assert_eq!(pair.tab.events_named(EventId::GAP), 1);
+}
+
+#[test]
+fn f25_client_that_keeps_sending_finds_a_dead_node_all_the_same() {
+    let mut pair = Pair::open();
+    let begun = pair.tab.now;
+    // Both requests vanish: neither an answer nor an error.
+    pair.waiting = None;
+    pair.poll.as_mut().unwrap().write(bytes::Bytes::new(), None);
+    let received = pair.tab.session.received();
+    let lost = pair.poll.as_mut().unwrap().next(received, begun);
+    assert!(lost.is_some());
+    while pair.tab.close_reason().is_none() {
+        pair.send(1);
+        pair.pass(500);
+    }
+    assert_eq!(pair.tab.close_reason(), Some(CloseReason::PingTimeout));
+    let silent = pair.tab.now.0 - begun.0;
+    assert!((25_000..=25_500).contains(&silent), "{silent}");
 }
 
 #[test]
@@ -562,6 +583,8 @@ fn duplicated_tab_is_superseded_and_begins_a_session_of_its_own() {
     pair.run();
     assert_eq!(pair.tab.close_reason(), Some(CloseReason::Superseded));
     assert_ne!(*pair.tab.session.client(), before);
+    pair.pass(20_000);
+    assert!(pair.tab.state().open);
     assert_eq!(pair.tab.events_named(EventId::GAP), 1);
 }
 
