@@ -2,7 +2,9 @@
 
 mod fanout;
 mod idle;
+mod resume;
 mod throughput;
+mod transports;
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,8 @@ pub(crate) struct Run {
     stall: Duration,
     /// Ends the node with the run, if it was started for it.
     _node: Option<NodeProcess>,
+    /// A second node on the same NATS, where the figure needs one and we start nodes ourselves.
+    other: Option<NodeProcess>,
 }
 
 /// Starts or finds the node, measures, and says what was found.
@@ -46,7 +50,17 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
             connections,
             anonymous,
             full_clients,
-        } => idle::measure(&run, connections as usize, anonymous, full_clients).await,
+            poll,
+        } => {
+            let kind = match (full_clients, poll) {
+                (true, _) => idle::Kind::Full,
+                (_, true) => idle::Kind::Parked,
+                _ => idle::Kind::Lean,
+            };
+            idle::measure(&run, connections as usize, anonymous, kind).await
+        }
+        Figure::Transports { rounds, burst } => transports::measure(&run, rounds, burst).await,
+        Figure::Resume { rounds, items } => resume::measure(&run, rounds, items).await,
         Figure::Fanout {
             clients,
             pushes,
@@ -75,6 +89,12 @@ impl Run {
             _ => bail!("say which node: --node-binary PATH, or --url ws://127.0.0.1:8080/chsk"),
         };
         target.ready(Duration::from_secs(20)).await?;
+        let other = match (&options.figure, node.binary(), &node.nats_url) {
+            (Figure::Resume { .. }, Some(binary), Some(url)) if started.is_some() => {
+                Some(NodeProcess::start(&binary, Some(url), &node.prefix).await?)
+            }
+            _ => None,
+        };
         let items = &options.items;
         let via = items.via.unwrap_or(if node.nats_url.is_some() {
             Via::Batch
@@ -93,6 +113,7 @@ impl Run {
             readers: usize::from(items.readers),
             stall: Duration::from_secs(items.stall_seconds.into()),
             _node: started,
+            other,
         })
     }
 
@@ -147,10 +168,7 @@ impl Run {
         result: Outcome,
         books: Books,
     ) -> Report {
-        let budget_met = match &result {
-            Outcome::Idle(idle) => idle.kib_per_connection <= idle.budget_kib,
-            Outcome::Speed(speed) => speed.share_of_floor >= speed.budget_share,
-        };
+        let budget_met = result.budget_met();
         Report {
             figure,
             connections,

@@ -2,10 +2,11 @@
 //!
 //! A run, in reading order: [`options`] say which figure · [`node_process`] starts the node or
 //! [`target`] finds it, on this machine only · [`figures`] opens the connections ([`lean`], read by
-//! one thread; or [`full`], the Rust client), [`push`]es numbered [`item`]s and waits until all were
+//! one thread; [`full`], the Rust client; or [`parked`] polls), [`push`]es numbered [`item`]s and waits until all were
 //! read · each connection's [`ledger`] says what was lost, repeated or reordered · [`floor`] tells
 //! what the kernel alone needs for the same bytes · [`report`] puts them next to each other.
 
+mod compare;
 mod figures;
 mod floor;
 mod full;
@@ -15,8 +16,10 @@ mod lean;
 mod ledger;
 mod node_process;
 mod options;
+mod parked;
 mod process;
 mod push;
+mod relay;
 mod report;
 mod sockets;
 mod target;

@@ -122,6 +122,25 @@ pub(crate) enum Figure {
         /// Use the full Rust client for every connection instead of the lean reader.
         #[arg(long)]
         full_clients: bool,
+        /// Long-poll instead of WebSockets: every connection is a parked poll.
+        #[arg(long, conflicts_with = "full_clients")]
+        poll: bool,
+    },
+    /// The same round trip, push and burst over a WebSocket and over long-poll, in turn.
+    Transports {
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rounds: u32,
+        /// Pushes of the burst whose bytes are counted.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        burst: u32,
+    },
+    /// How soon a client is back: with a new session, on the same node, and, with NATS, on another node, in turn.
+    Resume {
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rounds: u32,
+        /// Items that wait for it each time.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+        items: u32,
     },
     /// One user with many clients: each push reaches all of them.
     Fanout {

@@ -4,10 +4,19 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::{floor::Floor, ledger::Verdict, options::Via};
+use crate::{
+    compare::{Row, Volume},
+    floor::Floor,
+    ledger::Verdict,
+    options::Via,
+};
 
 /// Most resident KiB the node may spend on an idle connection.
 pub(crate) const IDLE_KIB: f64 = 3.0;
+/// The same for a parked poll.
+pub(crate) const PARKED_KIB: f64 = 12.0;
+/// Most bytes over the socket for those of a burst of pushes.
+pub(crate) const VOLUME_RATIO: f64 = 1.2;
 /// Least share of the floor for one frame each to many users.
 pub(crate) const THROUGHPUT_SHARE: f64 = 0.85;
 /// Least share of the floor for one user with many clients, where frames can be coalesced.
@@ -33,6 +42,36 @@ pub(crate) struct Report {
 pub(crate) enum Outcome {
     Idle(Idle),
     Speed(Speed),
+    Transports(Transports),
+    Resume(Resume),
+}
+
+impl Outcome {
+    pub(crate) fn budget_met(&self) -> bool {
+        match self {
+            Outcome::Idle(idle) => idle.kib_per_connection <= idle.budget_kib,
+            Outcome::Speed(speed) => speed.share_of_floor >= speed.budget_share,
+            Outcome::Transports(transports) => transports
+                .volumes
+                .iter()
+                .all(|volume| volume.ratio <= transports.budget_ratio),
+            Outcome::Resume(_) => true,
+        }
+    }
+}
+
+/// One transport next to the other.
+#[derive(Debug, Serialize)]
+pub(crate) struct Transports {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) budget_ratio: f64,
+}
+
+/// The ways back next to each other.
+#[derive(Debug, Serialize)]
+pub(crate) struct Resume {
+    pub(crate) rows: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +147,12 @@ impl fmt::Display for Report {
         row("connections", self.connections.to_string())?;
         row("connects/s", format!("{:.0}", self.connects_per_second))?;
         row("pushed via", format!("{:?}", self.via).to_lowercase())?;
+        let compared = |row: &Row| {
+            format!(
+                "p50 {:.0} µs, p99 {:.0} µs, {:.2} × {} ({} times)",
+                row.p50_micros, row.p99_micros, row.ratio, row.against, row.count
+            )
+        };
         match &self.result {
             Outcome::Idle(idle) => {
                 row(
@@ -129,6 +174,27 @@ impl fmt::Display for Report {
                     "idle node",
                     format!("{:.1} % of one core", idle.idle_cores * 100.0),
                 )?;
+            }
+            Outcome::Transports(transports) => {
+                for it in &transports.rows {
+                    row(it.name, compared(it))?;
+                }
+                for it in &transports.volumes {
+                    let value = format!(
+                        "{} bytes for {} pushes of {} together: {:.2} × (budget {:.2})",
+                        it.wire_bytes,
+                        it.pushes,
+                        it.payload_bytes,
+                        it.ratio,
+                        transports.budget_ratio
+                    );
+                    row(&format!("burst, {}", it.transport), value)?;
+                }
+            }
+            Outcome::Resume(resume) => {
+                for it in &resume.rows {
+                    row(it.name, compared(it))?;
+                }
             }
             Outcome::Speed(speed) => {
                 row(

@@ -199,3 +199,38 @@ async fn counts_beyond_the_bounds_are_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[tokio::test]
+async fn parked_polls_are_measured_while_all_of_them_live() {
+    for codec in ["cbor", "json"] {
+        let arguments = ["idle", "--connections", "100", "--poll", "--codec", codec];
+        let report = figure(&arguments).await;
+        assert_eq!(report["ledger"]["in_order"], 100, "{report}");
+        assert_eq!(number(&report, "/budget_kib"), 12.0);
+        let kib = number(&report, "/kib_per_connection");
+        assert!((0.0..120.0).contains(&kib), "{kib} KiB");
+    }
+}
+
+#[tokio::test]
+async fn f106_a_burst_costs_little_more_than_its_payload_on_both_transports() {
+    for codec in ["cbor", "json"] {
+        let report = figure(&["transports", "--rounds", "5", "--codec", codec]).await;
+        for row in 0..4 {
+            assert_eq!(number(&report, &format!("/rows/{row}/count")), 5.0);
+            assert!(number(&report, &format!("/rows/{row}/ratio")) > 0.0);
+        }
+        for transport in 0..2 {
+            let ratio = number(&report, &format!("/volumes/{transport}/ratio"));
+            assert!((1.0..=1.2).contains(&ratio), "{ratio}: {report}");
+        }
+        assert_eq!(report["budget_met"], true, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn ways_back_are_measured_and_lose_nothing() {
+    let report = figure(&["resume", "--rounds", "5", "--items", "3"]).await;
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(2), "{report}");
+    assert_eq!(report["ledger"]["in_order"], 5 * 3, "{report}");
+}

@@ -11,18 +11,31 @@ use super::Run;
 use crate::{
     full::FullSwarm,
     lean::{Login, Progress, Swarm},
+    parked::ParkedSwarm,
     process::{cpu_time, settled_bytes},
     push::To,
-    report::{IDLE_KIB, Idle, Outcome, Report},
+    report::{IDLE_KIB, Idle, Outcome, PARKED_KIB, Report},
 };
 
 /// The allocator returns freed pages some seconds after the handshakes.
 const QUIET: Duration = Duration::from_secs(5);
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
+/// What every connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A hand-written WebSocket.
+    Lean,
+    /// A real client.
+    Full,
+    /// A hand-written poll that waits.
+    Parked,
+}
+
 enum Clients {
     Lean(Swarm),
     Full(FullSwarm),
+    Parked(ParkedSwarm),
 }
 
 impl Clients {
@@ -30,6 +43,7 @@ impl Clients {
         match self {
             Clients::Lean(swarm) => swarm.progress(),
             Clients::Full(swarm) => swarm.progress(),
+            Clients::Parked(swarm) => swarm.progress(),
         }
     }
 }
@@ -38,7 +52,7 @@ pub(super) async fn measure(
     run: &Run,
     connections: usize,
     anonymous: bool,
-    full_clients: bool,
+    kind: Kind,
 ) -> Result<Report> {
     let pid = run.pid()?;
     let logins = if anonymous {
@@ -50,10 +64,11 @@ pub(super) async fn measure(
     };
     let before = settled_bytes(pid, QUIET, SETTLE_LIMIT).await?;
     let begin = Instant::now();
-    let swarm = if full_clients {
-        Clients::Full(FullSwarm::connect(&run.opening(), &logins).await?)
-    } else {
-        Clients::Lean(Swarm::connect(&run.opening(), &logins, run.readers)?)
+    let opening = run.opening();
+    let swarm = match kind {
+        Kind::Lean => Clients::Lean(Swarm::connect(&opening, &logins, run.readers)?),
+        Kind::Full => Clients::Full(FullSwarm::connect(&opening, &logins).await?),
+        Kind::Parked => Clients::Parked(ParkedSwarm::connect(&opening, &logins).await?),
     };
     let connect_time = begin.elapsed();
     let (idle_begin, cpu_begin) = (Instant::now(), cpu_time(pid)?);
@@ -70,16 +85,24 @@ pub(super) async fn measure(
     let books = match swarm {
         Clients::Lean(swarm) => swarm.finish(1)?,
         Clients::Full(swarm) => swarm.finish(1).await,
+        Clients::Parked(swarm) => swarm.finish(1).await,
     };
     let idle = Idle {
         resident_before_bytes: before,
         resident_after_bytes: after,
         kib_per_connection: after.saturating_sub(before) as f64 / 1024.0 / connections as f64,
-        budget_kib: IDLE_KIB,
+        budget_kib: match kind {
+            Kind::Lean | Kind::Full => IDLE_KIB,
+            Kind::Parked => PARKED_KIB,
+        },
         idle_cores,
     };
     Ok(run.report(
-        "idle",
+        if kind == Kind::Parked {
+            "idle, parked polls"
+        } else {
+            "idle"
+        },
         connections,
         connect_time,
         Outcome::Idle(idle),
