@@ -14,6 +14,7 @@ use tengen_protocol::{
     Uid,
 };
 
+use crate::hub::deliver::Way;
 use crate::hub::touched::Touched;
 use crate::hub::{Attachment, Hub, HubConfig};
 use crate::interest::EveryNode;
@@ -109,7 +110,7 @@ impl FanOut {
         let identity = Identity::of_content(&target, &filter, Codec::Json, event.body());
         Ok(self
             .hub
-            .deliver(&recipients, &filter, &event, &identity, touched))
+            .deliver(&recipients, &filter, &event, &identity, Way::Own, touched))
     }
 
     /// Wakes whom the pushes since the last settling touched.

@@ -130,6 +130,8 @@ settings! {
     ingest_queue_bytes: Bytes = "64MiB" in "64KiB"..="16GiB";
     /// Sessions on this node, attached or not; beyond it a hello is refused (503).
     max_sessions: Count = "1000000" in "1"..="100000000";
+    /// Sessions that may be on their way here from other nodes at once; beyond it a hello that names another node's session is refused (503).
+    max_arriving: Count = "4096" in "1"..="1000000";
     /// How long a session without a connection waits for its client to come back.
     session_ttl: Duration = "60s" in "1s"..="1h";
     /// An event handler that runs longer is given up: counted, and the session's next item starts.

@@ -23,10 +23,10 @@ use tokio_util::task::TaskTracker;
 use self::poll::Polls;
 use self::waiting::Waiting;
 use crate::arrival::Arrivals;
-use crate::hub::port::Port;
 use crate::hub::{Attachment, Hub};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::moves::Start;
 
 /// The edge's times.
 #[derive(Clone, Debug)]
@@ -45,9 +45,6 @@ impl Default for Settings {
         }
     }
 }
-
-/// Takes note that a session has items to handle.
-pub(crate) type Start = Box<dyn Fn(&Arc<Port>) + Send + Sync>;
 
 /// What the connections of a node share. Built once, by the composition root.
 pub(crate) struct Edge {

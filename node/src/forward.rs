@@ -1,5 +1,6 @@
 //! What goes on to the nodes that sessions have moved to: in order, bounded, beside ingest, and never lost in silence.
 
+pub(crate) mod inbound;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! All sessions of this node: found or begun at hello, reached by pushes, ended by time, bounds or a kick.
 
 pub(crate) mod budget;
-mod deliver;
+pub(crate) mod deliver;
 pub(crate) mod members;
 pub(crate) mod port;
 mod settle;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use tengen_protocol::server::{AttachRefused, Attached, Bounds, Link};
+use tengen_protocol::server::{AttachRefused, Attached, Bounds, Link, Standing};
 use tengen_protocol::{ClientHello, CloseCode, Codec, Millis, NodeId, SessionId, Transport, Uid};
 use tokio::time::Instant;
 
@@ -34,6 +34,8 @@ pub(crate) struct HubConfig {
     pub bounds: Bounds,
     /// Sessions, attached or not; beyond it a hello is refused.
     pub max_sessions: usize,
+    /// Sessions on their way here from other nodes at once; beyond it a hello is refused.
+    pub max_arriving: usize,
     /// All queues together; beyond it sessions are ended, see [`Hub::settle`].
     pub node_queue_bytes: usize,
     pub session_ttl: Duration,
@@ -45,6 +47,7 @@ impl HubConfig {
             node,
             bounds: Bounds::default(),
             max_sessions: 1_000_000,
+            max_arriving: 4096,
             node_queue_bytes: 512 << 20,
             session_ttl: Duration::from_secs(60),
         }
@@ -72,6 +75,8 @@ pub(crate) enum HelloRefused {
     Full,
     /// The node does not hear the cluster, or is about to stop: 503, close 4003.
     NotOpen,
+    /// The session was ended on its way here, by a kick for instance: close with this.
+    Ended(CloseCode),
 }
 
 /// A connection's hold on its session; dropping it detaches the session, which then waits
@@ -183,6 +188,11 @@ impl Hub {
             // A session id is a secret of its client; whoever else names it leaves it alone.
             return Ok(None);
         }
+        let standing = port.with(|inner| inner.session.standing());
+        if matches!(standing, Standing::Arriving | Standing::Moved) {
+            // Not here, and what is left of it here still serves it where it is.
+            return Ok(None);
+        }
         if port.uid != *uid || port.codec != codec {
             self.metrics.hub.identity_changed.increment();
             self.end_now(port, CloseCode::SUPERSEDED, "another identity");
@@ -225,11 +235,7 @@ impl Hub {
         transport: Transport,
         now: Millis,
     ) -> Result<(Arc<Port>, Attached), HelloRefused> {
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.config.max_sessions {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.hub.refused_full.increment();
-            return Err(HelloRefused::Full);
-        }
+        self.make_room()?;
         let id = SessionId::new(&self.config.node, rand::random());
         let mut session = Session::new(id.clone(), hello.client.clone(), uid, codec);
         // Attached before anybody can find it: the sweep would take a session without a connection
@@ -238,12 +244,42 @@ impl Hub {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Err(HelloRefused::Full);
         };
-        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
-        let port = Arc::new(Port::new(session, shard as u8, &self.budget));
-        self.sessions
-            .insert(id, Registration::new(&self.groups, &port));
+        let port = self.register(session);
         self.metrics.hub.begun.increment();
         Ok((port, attached))
+    }
+
+    /// Counts one more session, if the node may hold it.
+    fn make_room(&self) -> Result<(), HelloRefused> {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.config.max_sessions {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.hub.refused_full.increment();
+            return Err(HelloRefused::Full);
+        }
+        Ok(())
+    }
+
+    /// Lets pushes find a session that is on its way here; the caller sees to it that there is no
+    /// other of this id.
+    ///
+    /// # Errors
+    /// [`HelloRefused::Full`].
+    pub(crate) fn arrive(&self, session: Session) -> Result<Arc<Port>, HelloRefused> {
+        self.make_room()?;
+        Ok(self.register(session))
+    }
+
+    fn register(&self, session: Session) -> Arc<Port> {
+        let port = self.unregistered(session);
+        let registration = Registration::new(&self.groups, &port);
+        self.sessions.insert(port.id.clone(), registration);
+        port
+    }
+
+    /// A session that nobody can find.
+    pub(crate) fn unregistered(&self, session: Session) -> Arc<Port> {
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
+        Arc::new(Port::new(session, shard as u8, &self.budget))
     }
 
     pub(crate) fn groups(&self) -> &Groups {
@@ -296,7 +332,9 @@ impl Hub {
     /// Takes a session that has ended out of all maps.
     pub(crate) fn forget(&self, port: &Port) {
         // Two steps: the registration's Drop touches the other maps, so the guard goes first.
-        let registration = self.sessions.remove(&port.id);
+        // Another session of this id may have come since.
+        let is_it = |_: &_, registration: &Registration| std::ptr::eq(&**registration.port(), port);
+        let registration = self.sessions.remove_if(&port.id, is_it);
         if registration.is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }

@@ -21,6 +21,7 @@ use self::answers::Answers;
 use self::seen::{Note, Seen};
 use self::seldom::Seldom;
 use crate::hub::Hub;
+use crate::hub::deliver::Way;
 use crate::hub::touched::Touched;
 use crate::interest::{Fences, Interest};
 use crate::metrics::Metrics;
@@ -183,13 +184,15 @@ impl Ingest {
             Origin::Batch { .. } => None,
         };
         let hub = Arc::clone(&self.hub);
+        let journal = Arc::clone(&self.moves.journal);
+        let mut journal = journal.lock();
         let recipients = hub.recipients(&push.target);
         if recipients.is_none() {
             self.metrics.ingest.strangers.increment();
             // On a node with few of the cluster's users nearly all are strangers: no more work
             // for them, unless somebody waits to hear what is wrong with the push. But a session
             // of theirs may be about to come here, from a node that has the push already.
-            self.note(push, &identity(push, origin));
+            journal.note(&push.target, &identity(push, origin), hub.now());
             if reply.is_none() {
                 return;
             }
@@ -209,8 +212,17 @@ impl Ingest {
         }
         let identity = identity(push, origin);
         let touched = &mut self.touched;
-        self.hub
-            .deliver(&recipients, &push.filter, &event, &identity, touched);
+        self.hub.deliver(
+            &recipients,
+            &push.filter,
+            &event,
+            &identity,
+            Way::Own,
+            touched,
+        );
+        for port in touched.take_passing() {
+            self.moves.pass_on(&port);
+        }
         for node in touched.take_forward() {
             let forward = Forward::Push {
                 from: self.hub.config().node.clone(),
@@ -223,17 +235,15 @@ impl Ingest {
             self.moves.forwards.send(&node, &forward);
         }
         // After the sessions: what one of them has beyond the journal it knows itself.
-        self.note(push, &identity);
-    }
-
-    fn note(&self, push: &Push, identity: &Identity) {
-        let now = self.hub.now();
-        self.moves.journal.lock().note(&push.target, identity, now);
+        journal.note(&push.target, &identity, hub.now());
     }
 
     /// Tells a hole to every session that `scope` may touch, here and where they went.
     fn tell_gap(&mut self, scope: &Target, reason: &str) {
         self.hub.deliver_gap(scope, reason, &mut self.touched);
+        for port in self.touched.take_passing() {
+            self.moves.pass_on(&port);
+        }
         for node in self.touched.take_forward() {
             let forward = Forward::Gap {
                 from: self.hub.config().node.clone(),

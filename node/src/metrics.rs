@@ -260,7 +260,7 @@ metrics! {
         Counter forwarded = "forwarded_total": "Pushes, gaps and replies sent on to the nodes that sessions have moved to.";
         Counter forwards_lost = "forwards_lost_total": "Forwards that were not sent: told as gaps.";
         Counter forwards_taken = "forwards_taken_total": "Forwards of other nodes taken here.";
-        Counter replies_given_up = "replies_given_up_total": "Sessions whose open requests were closed because the node that owed the replies is gone.";
+        Counter debts_given_up = "debts_given_up_total": "Sessions that were told what another node owed them will not come, because it is gone.";
     }
 }
 

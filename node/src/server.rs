@@ -12,23 +12,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
-use crate::arrival::Arrivals;
+use crate::arrival::{self, Arrivals};
 use crate::builder::{BuildError, NodeBuilder};
 use crate::config::Config;
+use crate::debts::{self, Debts, Findings};
 use crate::edge::accept::{self, AcceptLimits};
 use crate::edge::poll::Polls;
 use crate::edge::poll::relay::{Relay, serving};
 use crate::edge::waiting::Waiting;
 use crate::edge::{self, Edge};
+use crate::forward::inbound::Inbound;
 use crate::handle::Handle;
 use crate::handlers::dispatch::Dispatcher;
 use crate::handlers::event::Place;
 use crate::handlers::registry::Registry;
 use crate::handlers::service::Services;
-use crate::hub::HubConfig;
+use crate::holder::Holder;
+use crate::hub::{Hub, HubConfig, sweep};
 use crate::identity::Identity;
-use crate::interest::{self, EveryNode};
+use crate::interest::{self, EveryNode, Fences};
 use crate::metrics::Metrics;
+use crate::moves::{Moves, Start};
 use crate::peers::Doors;
 use crate::push::Pusher;
 use crate::shared::Shared;
@@ -94,12 +98,11 @@ impl Node {
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let waiting = Arc::new(Waiting::default());
         let swept = Arc::new(AtomicU64::new(0));
-        let beside = {
-            let (waiting, swept) = (Arc::clone(&waiting), Arc::clone(&swept));
-            move |now: Millis| {
-                waiting.sweep(now);
-                swept.store(now.0, Ordering::Relaxed);
-            }
+        let (findings, found) = debts::findings();
+        let beside = Beside {
+            waiting: Arc::clone(&waiting),
+            swept: Arc::clone(&swept),
+            findings,
         };
         let spine = SpineConfig {
             hub: hub_config(&config, node.clone(), limits),
@@ -111,9 +114,9 @@ impl Node {
             hub,
             interest,
             pusher,
+            fences,
             peers,
             moves,
-            ..
         } = Spine::start(
             spine,
             bus.clone(),
@@ -150,6 +153,17 @@ impl Node {
             config.session_ttl,
             Arc::clone(&metrics),
         );
+        let start: Start = Arc::new(move |port| dispatcher.start(port));
+        let arrivals = Arrivals::new(arrival::Parts {
+            hub: Arc::clone(&hub),
+            interest: Arc::clone(&interest),
+            peers: peers.clone(),
+            moves: moves.clone(),
+            start: Arc::clone(&start),
+            open_timeout: interest::HOLD,
+            tracker: tasks.clone(),
+            shutdown: closing.clone(),
+        });
         let edge = Arc::new(Edge {
             hub: Arc::clone(&hub),
             identity: identity.clone(),
@@ -158,8 +172,8 @@ impl Node {
                 hello_timeout: config.hello_timeout,
                 ..edge::Settings::default()
             },
-            start: Box::new(move |port| dispatcher.start(port)),
-            arrivals: Arrivals::new(Arc::clone(&hub), Arc::clone(&interest), interest::HOLD),
+            start: Arc::clone(&start),
+            arrivals,
             polls: Polls::new(
                 config.poll_timeout,
                 limits.max_bytes,
@@ -170,10 +184,17 @@ impl Node {
             shutdown: closing.clone(),
             waiting,
         });
+        let mut doors = doors(&hub, &moves, fences, &start);
         // No hello has been taken yet, so no peer can have missed an answer.
-        let mut doors = Doors::default();
         serving::open_doors(&mut doors, &edge);
         peers.listen(doors, &background, &stop).await?;
+        let debts = Debts {
+            hub: Arc::clone(&hub),
+            peers,
+            moves,
+            start,
+        };
+        background.spawn(debts.run(found, stop.clone()));
         let shared = Arc::new(Shared {
             node,
             hub,
@@ -315,11 +336,48 @@ impl Drop for Node {
     }
 }
 
+/// What other nodes may ask and tell this one.
+fn doors(hub: &Arc<Hub>, moves: &Moves, fences: Arc<Fences>, start: &Start) -> Doors {
+    let mut doors = Doors::default();
+    let holder = Holder {
+        hub: Arc::clone(hub),
+        fences,
+        moves: moves.clone(),
+    };
+    holder.open(&mut doors);
+    let inbound = Inbound {
+        hub: Arc::clone(hub),
+        moves: moves.clone(),
+        start: Arc::clone(start),
+    };
+    inbound.open(&mut doors);
+    doors
+}
+
+/// What is done along with the sweep.
+struct Beside {
+    waiting: Arc<Waiting>,
+    swept: Arc<AtomicU64>,
+    findings: Findings,
+}
+
+impl sweep::Beside for Beside {
+    fn second(&self, now: Millis) {
+        self.waiting.sweep(now);
+        self.swept.store(now.0, Ordering::Relaxed);
+    }
+
+    fn moving(&self, found: &mut sweep::Found, last: bool) {
+        self.findings.tell(found, last);
+    }
+}
+
 fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
     let mut options = HubConfig::new(node);
     options.bounds.limits = limits;
     options.bounds.max_queue_bytes = config.max_queue_bytes.0;
     options.max_sessions = config.max_sessions.0;
+    options.max_arriving = config.max_arriving.0;
     options.node_queue_bytes = config.node_queue_bytes.0;
     options.session_ttl = config.session_ttl;
     options.bounds.ping_ms = u64::try_from(config.ping.as_millis()).unwrap_or(u64::MAX);
@@ -333,5 +391,7 @@ fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
         u64::try_from(config.poll_window.as_millis()).unwrap_or(u64::MAX);
     options.bounds.default_timeout_ms =
         u64::try_from(config.request_timeout.as_millis()).unwrap_or(u64::MAX);
+    options.bounds.handler_timeout_ms =
+        u64::try_from(config.handler_timeout.as_millis()).unwrap_or(u64::MAX);
     options
 }

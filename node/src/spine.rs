@@ -6,11 +6,11 @@ mod tests;
 use std::sync::Arc;
 
 use tengen_bus::{Bus, Subscribe, SubscribeError};
-use tengen_protocol::Millis;
 use tengen_protocol::subject::Subjects;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::hub::sweep::Beside;
 use crate::hub::{Hub, HubConfig, sweep};
 use crate::ingest::Ingest;
 use crate::interest::{self, Fences, Interest, Routing};
@@ -51,7 +51,7 @@ impl Spine {
         config: SpineConfig,
         bus: Bus,
         metrics: Arc<Metrics>,
-        beside: impl Fn(Millis) + Send + 'static,
+        beside: impl Beside,
         tracker: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, SubscribeError> {

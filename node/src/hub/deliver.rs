@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tengen_bus::push::{Filter, Target};
 use tengen_protocol::server::Pushed;
 use tengen_protocol::takeover::Identity;
-use tengen_protocol::{OutFrame, RawEvent};
+use tengen_protocol::{Millis, NodeId, OutFrame, RawEvent};
 
 use super::Hub;
 use super::members::Crowd;
@@ -20,8 +20,17 @@ pub(crate) enum Recipients<'a> {
     Crowd(&'a Crowd),
 }
 
+/// How a push came here.
+#[derive(Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// Through this node's own push subscription.
+    Own,
+    /// From the former holder of sessions that are here now, and meant for them alone.
+    Forwarded { from: &'a NodeId, now: Millis },
+}
+
 impl Recipients<'_> {
-    fn for_each(&self, f: impl FnMut(&Arc<Port>)) {
+    pub(crate) fn for_each(&self, f: impl FnMut(&Arc<Port>)) {
         match self {
             Recipients::User(user) => user.for_each(f),
             Recipients::Crowd(crowd) => crowd.for_each(f),
@@ -48,12 +57,14 @@ impl Hub {
         filter: &Filter,
         event: &RawEvent,
         identity: &Identity,
+        way: Way<'_>,
         touched: &mut Touched,
     ) -> usize {
         let mut delivery = Delivery {
             hub: self,
             event,
             identity,
+            way,
             frames: [None, None],
             count: 0,
         };
@@ -86,6 +97,7 @@ struct Delivery<'a> {
     hub: &'a Hub,
     event: &'a RawEvent,
     identity: &'a Identity,
+    way: Way<'a>,
     /// The frame per codec, made when the first session of that codec turns up; `Err` = it
     /// cannot be told in that codec.
     frames: [Option<Result<OutFrame, ()>>; 2],
@@ -100,12 +112,24 @@ impl Delivery<'_> {
         });
         match frame {
             Ok(frame) => {
-                let pushed = port.push(frame, self.identity, self.hub.bounds(), touched);
+                let (identity, bounds) = (self.identity, self.hub.bounds());
+                let pushed = match self.way {
+                    Way::Own => port.push(frame, identity, bounds, touched),
+                    Way::Forwarded { from, now } => port.forwarded(touched, |session| {
+                        session.forwarded(from, identity, frame, now, bounds)
+                    }),
+                };
                 self.count += usize::from(pushed == Pushed::Queued);
             }
             // A hole for this client alone, so it is told in its place.
             Err(()) => {
-                port.gap(gap::CODEC, self.hub.bounds(), touched);
+                let bounds = self.hub.bounds();
+                match self.way {
+                    Way::Own => port.gap(gap::CODEC, bounds, touched),
+                    Way::Forwarded { from, .. } => port.forwarded(touched, |session| {
+                        session.forwarded_gap(from, gap::CODEC, bounds)
+                    }),
+                };
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU16;
 use std::task::Waker;
 
 use parking_lot::Mutex;
-use tengen_protocol::server::{self, Bounds, Link, PollTurn, Pushed};
+use tengen_protocol::server::{self, Bounds, Link, PollTurn, Pushed, Standing};
 use tengen_protocol::takeover::Identity;
 use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Uid};
 
@@ -177,17 +177,40 @@ impl Port {
         self.append(touched, |session| session.gap(reason, bounds))
     }
 
-    /// Has `f` append something, and takes note in `touched` of all that follows from it.
-    pub(super) fn append(
+    /// Takes what a former holder of the session forwarded. It goes on only where the session did.
+    pub(crate) fn forwarded(
         self: &Arc<Self>,
         touched: &mut Touched,
+        f: impl FnOnce(&mut Session) -> Pushed,
+    ) -> Pushed {
+        self.take(touched, |pushed| pushed == Pushed::Elsewhere, f)
+    }
+
+    fn append(
+        self: &Arc<Self>,
+        touched: &mut Touched,
+        f: impl FnOnce(&mut Session) -> Pushed,
+    ) -> Pushed {
+        self.take(touched, |_| true, f)
+    }
+
+    /// Has `f` put something in line, and takes note in `touched` of all that follows from it.
+    fn take(
+        self: &Arc<Self>,
+        touched: &mut Touched,
+        goes_on: impl FnOnce(Pushed) -> bool,
         f: impl FnOnce(&mut Session) -> Pushed,
     ) -> Pushed {
         let mut inner = self.inner.lock();
         let before = inner.session.queue_bytes();
         let pushed = f(&mut inner.session);
         if let Some(node) = inner.session.forwards_to() {
-            touched.forward_to(node);
+            if goes_on(pushed) {
+                touched.forward_to(node);
+            }
+            if inner.session.standing() == Standing::Frozen {
+                touched.passing.push(Arc::clone(self));
+            }
         }
         touched.account(inner.session.queue_bytes() as i64 - before as i64);
         let slow = pushed == Pushed::Slow;

@@ -1,6 +1,7 @@
 //! What follows a batch of pushes: wake-ups, ends, and the node's queue budget.
 
 use tengen_protocol::CloseCode;
+use tengen_protocol::server::Standing;
 
 use super::Hub;
 use super::members::Crowd;
@@ -35,8 +36,13 @@ impl Hub {
         for shard in 0..Crowd::SHARDS {
             self.groups.all().shard(shard).collect_into(&mut ports);
             for port in ports.drain(..) {
-                let (bytes, detached) = port
-                    .with(|inner| (inner.session.queue_bytes(), inner.session.detached_since()));
+                let (bytes, detached) = port.with(|inner| {
+                    let session = &inner.session;
+                    // A client waits at the door of one that arrives, so it is not a detached one.
+                    let detached = session.detached_since();
+                    let detached = detached.filter(|_| session.standing() != Standing::Arriving);
+                    (session.queue_bytes(), detached)
+                });
                 if bytes > 0 {
                     // Detached ones first, the longest gone in front; then by size.
                     let order = detached.map_or((1, u64::MAX - bytes as u64), |since| (0, since.0));

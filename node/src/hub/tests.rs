@@ -12,6 +12,7 @@ use tengen_bus::push::{Filter, Push, Target};
 use tengen_protocol::takeover::Identity;
 use tengen_protocol::{ClientId, Data, RawEvent, ServerFrame, ServerHello, Transport};
 
+use super::deliver::Way;
 use super::members::Crowd;
 use super::touched::Touched;
 use super::*;
@@ -182,7 +183,14 @@ fn push(hub: &Hub, target: Target, filter: Filter, json: &str, touched: &mut Tou
     push.target = target;
     push.filter = filter;
     hub.recipients(&push.target).map_or(0, |to| {
-        hub.deliver(&to, &push.filter, &event, &Identity::Message(1), touched)
+        hub.deliver(
+            &to,
+            &push.filter,
+            &event,
+            &Identity::Message(1),
+            Way::Own,
+            touched,
+        )
     })
 }
 

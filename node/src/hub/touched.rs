@@ -24,6 +24,8 @@ pub(crate) struct Touched {
     /// Nodes to which the push just delivered must be forwarded: each once, however many sessions
     /// went there.
     forward: SmallVec<[NodeId; 2]>,
+    /// Sessions that may have something of their own for those nodes, to be sent before it.
+    pub(super) passing: Vec<Arc<Port>>,
 }
 
 impl Touched {
@@ -34,6 +36,11 @@ impl Touched {
     /// Takes out the nodes to which the push, or gap, just delivered must be forwarded.
     pub(crate) fn take_forward(&mut self) -> SmallVec<[NodeId; 2]> {
         std::mem::take(&mut self.forward)
+    }
+
+    /// Takes out the sessions whose own forwards must go out before that.
+    pub(crate) fn take_passing(&mut self) -> Vec<Arc<Port>> {
+        std::mem::take(&mut self.passing)
     }
 
     pub(super) fn forward_to(&mut self, node: &NodeId) {

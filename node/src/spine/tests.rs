@@ -13,8 +13,8 @@ use tengen_bus::push::batch;
 use tengen_bus::push::{Push, Target};
 use tengen_bus::{LocalNet, Message, Publish};
 use tengen_protocol::{
-    ClientHello, ClientId, CloseCode, Codec, Data, ErrorCode, NodeId, ServerFrame, ServerHello,
-    Transport, Uid,
+    ClientHello, ClientId, CloseCode, Codec, Data, ErrorCode, Millis, NodeId, ServerFrame,
+    ServerHello, Transport, Uid,
 };
 
 use super::*;
@@ -65,7 +65,7 @@ async fn node_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) ->
         config,
         bus.clone(),
         Arc::clone(&metrics),
-        |_| {},
+        |_: Millis| {},
         &tracker,
         &stop,
     )

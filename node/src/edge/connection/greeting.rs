@@ -26,16 +26,24 @@ pub(crate) struct Guest {
 }
 
 pub(super) struct Greeting {
-    guest: Box<Guest>,
+    /// Until the hello has come.
+    guest: Option<Box<Guest>>,
     hello_due: Millis,
-    /// A hello on its way to a session, and its `params`.
-    arriving: Option<(BoxFuture<'static, Greeted>, Option<Data>)>,
+    arriving: Option<Arriving>,
+}
+
+/// A hello on its way to a session.
+struct Arriving {
+    greeted: BoxFuture<'static, Greeted>,
+    context: Arc<Connected>,
+    uid: Option<Uid>,
+    data: Data,
 }
 
 impl Greeting {
     pub(super) fn new(guest: Box<Guest>, hello_due: Millis) -> Greeting {
         Greeting {
-            guest,
+            guest: Some(guest),
             hello_due,
             arriving: None,
         }
@@ -84,13 +92,23 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         let Phase::Greeting(greeting) = &mut self.phase else {
             return;
         };
-        let params = hello.params.clone();
-        let uid = greeting.guest.uid.clone();
-        let greeted = self
-            .edge
-            .arrivals
-            .greet(hello, uid, self.codec, Transport::Ws);
-        greeting.arriving = Some((greeted, params));
+        let Some(guest) = greeting.guest.take() else {
+            return;
+        };
+        let Guest {
+            connected,
+            uid,
+            data,
+        } = *guest;
+        let context = Arc::new(connected.with_params(hello.params.as_ref()));
+        let arrivals = &self.edge.arrivals;
+        let (who, with) = (uid.clone(), Arc::clone(&context));
+        greeting.arriving = Some(Arriving {
+            greeted: arrivals.greet(hello, who, self.codec, Transport::Ws, with),
+            context,
+            uid,
+            data,
+        });
         // What comes behind the hello belongs to the session.
         self.reading = Reading::Paused;
         // The next one is asked for by `due`, which has changed.
@@ -102,15 +120,18 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         let Phase::Greeting(greeting) = &mut self.phase else {
             return Poll::Ready(());
         };
-        let Some((greeted, _)) = &mut greeting.arriving else {
+        let Some(arriving) = &mut greeting.arriving else {
             return Poll::Ready(());
         };
-        let greeted = ready!(greeted.as_mut().poll(cx));
-        let params = greeting.arriving.take().and_then(|(_, params)| params);
+        let greeted = ready!(arriving.greeted.as_mut().poll(cx));
+        let Some(arriving) = greeting.arriving.take() else {
+            return Poll::Ready(());
+        };
         self.reading = Reading::On;
         self.deadline = None;
         match greeted {
-            Ok(attachment) => self.open(attachment, params.as_ref()),
+            Ok(attachment) => self.open(attachment, arriving),
+            Err(HelloRefused::Ended(code)) => self.refuse(code, "the session was ended"),
             Err(HelloRefused::Superseded) => {
                 self.refuse(CloseCode::SUPERSEDED, "a newer connection was here first");
             }
@@ -122,19 +143,15 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(())
     }
 
-    fn open(&mut self, attachment: Attachment, params: Option<&Data>) {
-        let closing = Phase::Closing(Closing::saying(Vec::new()));
-        let Phase::Greeting(greeting) = std::mem::replace(&mut self.phase, closing) else {
-            return;
-        };
-        let guest = *greeting.guest;
-        let (uid, data) = (guest.uid.clone(), guest.data.clone());
+    fn open(&mut self, attachment: Attachment, arriving: Arriving) {
+        let Arriving {
+            context, uid, data, ..
+        } = arriving;
         let answer = self.edge.hello_to(&attachment, uid, data);
         attachment.port.with(|inner| {
             inner.poll_hello = None;
             inner.session.hello(attachment.link, &answer)
         });
-        let context = Arc::new(guest.connected.with_params(params));
         self.phase = Phase::Open(Open {
             attachment,
             context,

@@ -27,20 +27,6 @@ pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<
     let taken = edge.polls.bodies.take(&parts.headers, body).await?;
     let hello = read(edge, codec, &taken.bytes)?;
     drop(taken);
-    let params = hello.params.clone();
-    let uid = identified.uid().cloned();
-    let greeted = edge
-        .arrivals
-        .greet(hello, uid.clone(), codec, Transport::Poll);
-    let attachment = greeted.await.map_err(|refused| match refused {
-        HelloRefused::Superseded => Refusal::superseded(),
-        HelloRefused::Full => Refusal::unavailable("the node is full"),
-        HelloRefused::NotOpen => Refusal::unavailable("the node is not open yet"),
-    })?;
-    let mut hello = edge.hello_to(&attachment, uid, data.clone());
-    // The client gives up 10 s after this; a GET may be held for longer than pings are apart.
-    let held_ms = u64::try_from(edge.polls.hold.as_millis()).unwrap_or(u64::MAX);
-    hello.ping_ms = hello.ping_ms.max(held_ms.saturating_sub(5_000));
     let connected = Connected::new(
         parts.clone(),
         peer(&parts),
@@ -48,7 +34,22 @@ pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<
         &identified,
         &data,
     );
-    let connected = Arc::new(connected.with_params(params.as_ref()));
+    let connected = Arc::new(connected.with_params(hello.params.as_ref()));
+    let uid = identified.uid().cloned();
+    let (who, context) = (uid.clone(), Arc::clone(&connected));
+    let greeted = edge
+        .arrivals
+        .greet(hello, who, codec, Transport::Poll, context);
+    let attachment = greeted.await.map_err(|refused| match refused {
+        HelloRefused::Superseded => Refusal::superseded(),
+        HelloRefused::Full => Refusal::unavailable("the node is full"),
+        HelloRefused::NotOpen => Refusal::unavailable("the node is not open yet"),
+        HelloRefused::Ended(code) => Refusal::ended(code),
+    })?;
+    let mut hello = edge.hello_to(&attachment, uid, data.clone());
+    // The client gives up 10 s after this; a GET may be held for longer than pings are apart.
+    let held_ms = u64::try_from(edge.polls.hold.as_millis()).unwrap_or(u64::MAX);
+    hello.ping_ms = hello.ping_ms.max(held_ms.saturating_sub(5_000));
     let mut out = Vec::new();
     let current = attachment.port.with(|inner| {
         let session = &mut inner.session;

@@ -53,6 +53,15 @@ impl Refusal {
         Refusal::new(StatusCode::GONE, ErrorCode::CLOSED.0, "no such session")
     }
 
+    /// 403 or 410: the session was ended while it was on its way here, for good or to come back.
+    pub(crate) fn ended(code: CloseCode) -> Refusal {
+        if code.comes_back() {
+            return Refusal::gone();
+        }
+        let code = u32::from(code.0);
+        Refusal::new(StatusCode::FORBIDDEN, code, "the session was ended")
+    }
+
     /// 413: the body is larger than this.
     pub(crate) fn too_large(max: usize) -> Refusal {
         let message = format!("a body has at most {max} bytes");

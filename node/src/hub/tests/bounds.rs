@@ -1,5 +1,6 @@
 //! Tests of the hub's bounds: time, queue bytes, number of sessions.
 
+use super::super::sweep::Found;
 use super::*;
 
 #[test]
@@ -10,7 +11,8 @@ fn a_detached_session_ends_after_its_time() {
     let gone = tab.port().id.clone();
     drop(tab);
     let sweep = |after| {
-        (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, hub.now() + after, &mut Vec::new()))
+        (0..Crowd::SHARDS)
+            .for_each(|shard| hub.sweep(shard, hub.now() + after, &mut Found::default()))
     };
     sweep(Duration::from_secs(59));
     assert!(hub.session(&gone).is_some());
@@ -30,7 +32,8 @@ fn a_sweep_wakes_who_has_something_to_say_and_closes_who_is_silent() {
     let hub = hub();
     let tab = open(&hub, Some("alice"), "a");
     let sweep = |after| {
-        (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, hub.now() + after, &mut Vec::new()))
+        (0..Crowd::SHARDS)
+            .for_each(|shard| hub.sweep(shard, hub.now() + after, &mut Found::default()))
     };
     sweep(Duration::from_secs(14));
     assert_eq!(tab.wakes.count(), 0);
@@ -180,7 +183,7 @@ fn a_session_that_has_just_begun_is_not_swept_on_a_node_that_is_up_for_long() {
             up_for_long,
         )
         .expect("a session");
-    (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, up_for_long, &mut Vec::new()));
+    (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, up_for_long, &mut Found::default()));
     assert!(hub.session(&port.id).is_some());
 }
 

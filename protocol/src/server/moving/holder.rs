@@ -22,6 +22,14 @@ impl<C> Session<C> {
             return answer(Answer::Lost);
         }
         match self.standing() {
+            // Gone with a newer hello: who comes late need not look for it elsewhere.
+            Standing::Moved
+                if release.client == self.client
+                    && release.attempt < self.attempt
+                    && holds(Rule::ReleaseRefusesLower) =>
+            {
+                return answer(Answer::LowerAttempt);
+            }
             Standing::Arriving | Standing::Moved => return answer(Answer::NotMine),
             Standing::Home | Standing::Frozen => {}
         }

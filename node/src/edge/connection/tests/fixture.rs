@@ -9,13 +9,13 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tengen_protocol::server::ItemKind;
 use tengen_protocol::takeover;
-use tengen_protocol::{Codec, Data, Limits, NodeId, RawEvent, Transport, Uid};
+use tengen_protocol::{Codec, Data, Limits, Millis, NodeId, RawEvent, Transport, Uid};
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::arrival::Arrivals;
+use crate::arrival::tests::alone;
 use crate::edge::connection::{Connection, Guest};
 use crate::edge::poll::Polls;
 use crate::edge::{Edge, Settings};
@@ -25,8 +25,9 @@ use crate::hub::touched::Touched;
 use crate::hub::{Hub, HubConfig, sweep};
 use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
 use crate::identity::{Identified, Identity, NewVisitors};
-use crate::interest::{EveryNode, HOLD, Interest};
+use crate::interest::{EveryNode, Interest};
 use crate::metrics::Metrics;
+use crate::moves::Start;
 
 pub(super) use crate::edge::raw::*;
 
@@ -62,15 +63,16 @@ impl Fixture {
         let events = Arc::<Mutex<Vec<String>>>::default();
         let (hang, log, starter) = (handlers_hang.clone(), events.clone(), hub.clone());
         let cookies = SessionCookies::new(CookieSettings::default(), CookieKey::random());
+        let start: Start = Arc::new(move |port| {
+            if !hang.load(Ordering::Relaxed) {
+                handle(&starter, port, &log);
+            }
+        });
         let edge = Arc::new(Edge {
             hub: hub.clone(),
             polls: Polls::alone(&hub, Duration::from_secs(20)),
-            start: Box::new(move |port| {
-                if !hang.load(Ordering::Relaxed) {
-                    handle(&starter, port, &log);
-                }
-            }),
-            arrivals: Arrivals::new(hub.clone(), interest.clone(), HOLD),
+            arrivals: alone(&hub, &interest, &start),
+            start,
             identity: Identity::new(cookies, NewVisitors::Anonymous),
             metrics,
             settings: Settings::default(),
@@ -82,7 +84,7 @@ impl Fixture {
         let sweeping = edge.clone();
         tokio::spawn(sweep::run(
             hub,
-            move |now| sweeping.waiting.sweep(now),
+            move |now: Millis| sweeping.waiting.sweep(now),
             stop.clone(),
         ));
         Fixture {

@@ -17,7 +17,7 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 use super::super::routes;
-use crate::arrival::Arrivals;
+use crate::arrival::tests::alone;
 use crate::edge::accept::{self, AcceptLimits};
 use crate::edge::poll::Polls;
 use crate::edge::raw::Raw;
@@ -25,8 +25,9 @@ use crate::edge::{Edge, Settings};
 use crate::hub::{Hub, HubConfig};
 use crate::identity::cookie::{CookieKey, CookieSettings, SessionCookies};
 use crate::identity::{Identity, NewVisitors};
-use crate::interest::{EveryNode, HOLD, Interest};
+use crate::interest::{EveryNode, Interest};
 use crate::metrics::Metrics;
+use crate::moves::Start;
 
 pub(super) fn edge_with(identity: impl FnOnce(Identity) -> Identity) -> Arc<Edge> {
     let metrics = Arc::new(Metrics::default());
@@ -38,11 +39,12 @@ pub(super) fn edge_with(identity: impl FnOnce(Identity) -> Identity) -> Arc<Edge
     );
     let interest = Interest::new(metrics.clone());
     assert!(interest.confirm(0));
+    let start: Start = Arc::new(|_| ());
     Arc::new(Edge {
-        arrivals: Arrivals::new(hub.clone(), interest, HOLD),
+        arrivals: alone(&hub, &interest, &start),
         polls: Polls::alone(&hub, Duration::from_secs(20)),
         hub,
-        start: Box::new(|_| ()),
+        start,
         identity: identity(Identity::new(cookies, NewVisitors::Anonymous)),
         metrics,
         settings: Settings::default(),
