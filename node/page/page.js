@@ -81,7 +81,8 @@ function showState(state) {
   $("downgrade").hidden = !downgrade;
   if (downgrade) {
     const until = new Date(downgrade.until).toLocaleTimeString("en-GB");
-    $("downgrade").textContent = `No WebSocket: ${downgrade.reason}. Long-polling until one works; new connections until ${until}.`;
+    $("downgrade").textContent = `No WebSocket: ${downgrade.reason}. Long-polling until one works.`;
+    $("downgrade").title = `New connections poll at once until ${until}.`;
   }
   $("state").textContent = JSON.stringify(state, null, 2);
   document.title = state.uid ? `${state.uid} · Tengen` : "Tengen";

@@ -115,6 +115,9 @@ async fn f31_a_page_that_is_left_says_goodbye_and_one_that_is_come_back_to_conne
         browser.opened(&tab).await;
         // The very page, out of the browser's memory: nothing of it was loaded again.
         assert_eq!(browser.ask(&tab, "window.remembered").await, true);
+        // What was pushed meanwhile is lost, and the page is told.
+        browser.sees(&tab, "failed", "page-left").await;
+        browser.click(&tab, "clear").await;
         browser.click(&tab, "echo").await;
         browser.sees(&tab, "reply", "example/echo").await;
     }
