@@ -9,6 +9,7 @@ mod polling;
 mod resuming;
 mod routing;
 mod silence;
+mod storms;
 
 use super::{
     Action, CloseReason, Event, Failure, FailureKind, Options, Outcome, SendOptions, Session,

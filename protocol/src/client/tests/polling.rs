@@ -4,12 +4,12 @@ use super::super::poll::{Exchange, HttpAnswer, Poll, PollEvent};
 use super::*;
 use crate::ids::ClientId;
 use crate::out_frame::OutFrame;
-use crate::server::{self, Bounds, POLL_BYTES, PollDue, PollRefused, PollTurn};
+use crate::server::{self, Bounds, Link, POLL_BYTES, PollDue, PollRefused, PollTurn};
 use crate::takeover::Identity;
 
 /// What becomes of an exchange on its way.
 #[derive(Clone, Copy, PartialEq)]
-enum Way {
+pub(super) enum Way {
     Clear,
     /// The node never sees it.
     RequestLost,
@@ -18,21 +18,27 @@ enum Way {
 }
 
 /// A client that polls, and the session at the node that it talks to.
-struct Pair {
-    tab: Tab,
-    poll: Option<Poll>,
-    home: Option<server::Session<()>>,
-    bounds: Bounds,
-    begun: u8,
-    waiting: Option<(u64, PollTurn)>,
-    way: Way,
+pub(super) struct Pair {
+    pub(super) tab: Tab,
+    pub(super) poll: Option<Poll>,
+    pub(super) home: Option<server::Session<()>>,
+    pub(super) bounds: Bounds,
+    pub(super) begun: u8,
+    pub(super) waiting: Option<(u64, PollTurn)>,
+    /// A GET of the past that the network has delivered again.
+    pub(super) ghost: Option<PollTurn>,
+    /// The WebSocket, and what the node calls it once it has said hello.
+    pub(super) socket: Option<(u64, Option<Link>)>,
+    /// A proxy refuses upgrades.
+    pub(super) blocked: bool,
+    pub(super) way: Way,
     /// What was exchanged, in the client's words.
-    said: Vec<Exchange>,
-    handled: Vec<u64>,
+    pub(super) said: Vec<Exchange>,
+    pub(super) handled: Vec<u64>,
 }
 
 impl Pair {
-    fn open() -> Pair {
+    pub(super) fn open() -> Pair {
         let mut pair = Pair::new();
         pair.tab.session.connect(pair.tab.now);
         pair.run();
@@ -42,9 +48,13 @@ impl Pair {
         pair
     }
 
-    fn new() -> Pair {
+    pub(super) fn new() -> Pair {
+        Pair::with(TransportChoice::Poll)
+    }
+
+    pub(super) fn with(transport: TransportChoice) -> Pair {
         let tab = Tab::with(Options {
-            transport: TransportChoice::Poll,
+            transport,
             ..Options::default()
         });
         Pair {
@@ -57,6 +67,9 @@ impl Pair {
             },
             begun: 0,
             waiting: None,
+            ghost: None,
+            socket: None,
+            blocked: false,
             way: Way::Clear,
             said: Vec::new(),
             handled: Vec::new(),
@@ -64,7 +77,7 @@ impl Pair {
     }
 
     /// Carries out what both ends want until neither wants anything.
-    fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let mut busy = false;
             while let Some(action) = self.tab.session.poll() {
@@ -80,13 +93,15 @@ impl Pair {
                 self.carry(&exchange);
             }
             busy |= self.answer_waiting(false);
+            busy |= self.read_socket();
+            self.answer_ghost();
             if !busy {
                 return;
             }
         }
     }
 
-    fn act(&mut self, action: Action) {
+    pub(super) fn act(&mut self, action: Action) {
         let tab = &mut self.tab;
         match action {
             Action::Open {
@@ -94,30 +109,41 @@ impl Pair {
                 transport,
                 ..
             } => {
-                assert_eq!(transport, Transport::Poll);
                 tab.opens += 1;
                 tab.connection = connection;
+                if transport == Transport::Ws {
+                    return self.dial(connection);
+                }
                 self.poll = Some(Poll::new(connection, &tab.session.options));
                 self.waiting = None;
                 tab.session.opened(connection, tab.now);
             }
             Action::Write {
-                frame, position, ..
+                connection,
+                frame,
+                position,
             } => {
                 let limits = Limits::default();
                 let decoded = ClientFrame::decode(CODEC, frame.clone(), &limits).unwrap();
                 tab.written.push(decoded);
-                if let Some(poll) = &mut self.poll {
-                    poll.write(frame, position);
+                match self.poll.as_mut() {
+                    Some(poll) if poll.connection() == connection => poll.write(frame, position),
+                    _ => self.write_to_socket(connection, frame),
                 }
             }
-            Action::Close { code, .. } => {
-                tab.closes.push((tab.connection, code));
-                if let Some(poll) = &mut self.poll {
-                    poll.close();
+            Action::Close {
+                connection, code, ..
+            } => {
+                tab.closes.push((connection, code));
+                match self.poll.as_mut() {
+                    Some(poll) if poll.connection() == connection => poll.close(),
+                    _ => self.cut(connection),
                 }
             }
-            Action::Abort { .. } => self.poll = None,
+            Action::Abort { connection } => {
+                self.poll.take_if(|poll| poll.connection() == connection);
+                self.cut(connection);
+            }
             Action::Ask { .. } | Action::Mute { .. } => panic!("{action:?}"),
             Action::Event(event) => tab.events.push(event),
             Action::Resolved { token, outcome } => {
@@ -128,7 +154,7 @@ impl Pair {
         }
     }
 
-    fn carry(&mut self, exchange: &Exchange) {
+    pub(super) fn carry(&mut self, exchange: &Exchange) {
         if self.way == Way::RequestLost {
             return self.answered(exchange.id, Err("broken on the way".to_owned()));
         }
@@ -137,13 +163,14 @@ impl Pair {
             None => return,
             Some(answer) => answer,
         };
+        assert!(matches!(answer.status, 200 | 409 | 410), "{answer:?}");
         match self.way {
             Way::Clear => self.answered(exchange.id, Ok(answer)),
             _ => self.answered(exchange.id, Err("broken on the way".to_owned())),
         }
     }
 
-    fn answered(&mut self, exchange: u64, answer: Result<HttpAnswer, String>) {
+    pub(super) fn answered(&mut self, exchange: u64, answer: Result<HttpAnswer, String>) {
         let now = self.tab.now;
         let Some(poll) = self.poll.as_mut() else {
             return;
@@ -159,7 +186,7 @@ impl Pair {
         }
     }
 
-    fn at_node(&mut self, exchange: &Exchange) -> Option<HttpAnswer> {
+    pub(super) fn at_node(&mut self, exchange: &Exchange) -> Option<HttpAnswer> {
         let now = self.tab.now;
         let header = |name| {
             let mut headers = exchange.headers.iter();
@@ -193,13 +220,7 @@ impl Pair {
                 Ok(posted) => posted,
                 Err(refused) => return Some(refusal(refused)),
             };
-            while let Some(item) = home.next_item() {
-                home.item_returned(item.position, &self.bounds);
-                self.handled.push(item.position);
-                if let server::ItemKind::Request { request, data, .. } = item.kind {
-                    home.reply(request, Ok(data), &self.bounds);
-                }
-            }
+            self.handle();
             return Some(HttpAnswer {
                 status: 200,
                 body: posted.answer(CODEC),
@@ -217,34 +238,17 @@ impl Pair {
         }
     }
 
-    fn hello(&mut self, body: &bytes::Bytes) -> HttpAnswer {
+    pub(super) fn hello(&mut self, body: &bytes::Bytes) -> HttpAnswer {
         let limits = Limits::default();
         let decoded = ClientFrame::decode(CODEC, body.clone(), &limits).unwrap();
         let ClientFrame::Hello(hello) = decoded else {
             panic!("{decoded:?}")
         };
-        let now = self.tab.now;
-        let attached = match self.home.as_mut() {
-            Some(home) => home.attach(&hello, Transport::Poll, now).ok(),
-            None => None,
-        };
-        let attached = attached.unwrap_or_else(|| {
-            self.begun += 1;
-            let id = session_id(self.begun);
-            let mut home = server::Session::new(id, hello.client.clone(), None, CODEC);
-            let attached = home.attach(&hello, Transport::Poll, now).unwrap();
-            self.home = Some(home);
-            attached
-        });
+        let (answer, link) = self.attach(&hello, Transport::Poll);
         let home = self.home.as_mut().unwrap();
-        let answer = ServerHello {
-            gap: attached.gap,
-            uid: None,
-            ..server_hello(self.begun, attached.resumed, attached.received, "-")
-        };
         let mut body = Vec::new();
-        assert!(home.hello(attached.link, &answer));
-        assert!(home.poll_hello(attached.link, &mut body));
+        assert!(home.hello(link, &answer));
+        assert!(home.poll_hello(link, &mut body));
         HttpAnswer {
             status: 200,
             body: body.into(),
@@ -252,8 +256,48 @@ impl Pair {
         }
     }
 
+    pub(super) fn attach(
+        &mut self,
+        hello: &ClientHello,
+        transport: Transport,
+    ) -> (ServerHello, Link) {
+        let now = self.tab.now;
+        let attached = match self.home.as_mut() {
+            Some(home) => home.attach(hello, transport, now).ok(),
+            None => None,
+        };
+        let attached = attached.unwrap_or_else(|| {
+            self.begun += 1;
+            let id = session_id(self.begun);
+            let mut home = server::Session::new(id, hello.client.clone(), None, CODEC);
+            let attached = home.attach(hello, transport, now).unwrap();
+            self.home = Some(home);
+            attached
+        });
+        let answer = ServerHello {
+            gap: attached.gap,
+            uid: None,
+            ..server_hello(self.begun, attached.resumed, attached.received, "-")
+        };
+        (answer, attached.link)
+    }
+
+    /// Every handler returns at once, and requests get their own data.
+    pub(super) fn handle(&mut self) {
+        let Some(home) = self.home.as_mut() else {
+            return;
+        };
+        while let Some(item) = home.next_item() {
+            home.item_returned(item.position, &self.bounds);
+            self.handled.push(item.position);
+            if let server::ItemKind::Request { request, data, .. } = item.kind {
+                home.reply(request, Ok(data), &self.bounds);
+            }
+        }
+    }
+
     /// Answers the GET that waits, if there is something to say or its time is up.
-    fn answer_waiting(&mut self, time_is_up: bool) -> bool {
+    pub(super) fn answer_waiting(&mut self, time_is_up: bool) -> bool {
         let (Some((id, turn)), Some(home)) = (self.waiting, self.home.as_mut()) else {
             return false;
         };
@@ -264,11 +308,14 @@ impl Pair {
         }
         self.waiting = None;
         let mut body = Vec::new();
-        home.poll_write(turn, &mut body, POLL_BYTES, now, &self.bounds);
-        let answer = HttpAnswer {
-            status: 200,
-            body: body.into(),
-            ..HttpAnswer::default()
+        let written = home.poll_write(turn, &mut body, POLL_BYTES, now, &self.bounds);
+        let answer = match written.close {
+            Some((CloseCode::SUPERSEDED, _)) => refusal(PollRefused::LowerAttempt),
+            _ => HttpAnswer {
+                status: 200,
+                body: body.into(),
+                ..HttpAnswer::default()
+            },
         };
         match self.way {
             Way::Clear => self.answered(id, Ok(answer)),
@@ -277,14 +324,14 @@ impl Pair {
         true
     }
 
-    fn push(&mut self, n: u64) {
+    pub(super) fn push(&mut self, n: u64) {
         let home = self.home.as_mut().unwrap();
         let frame = OutFrame::event(CODEC, &id("t/push"), &number(n)).unwrap();
         home.push(&frame, &Identity::Message(n.into()), &self.bounds);
     }
 
     /// Lets time pass for both, without the node's timeout of a GET.
-    fn pass(&mut self, millis: u64) {
+    pub(super) fn pass(&mut self, millis: u64) {
         let end = self.tab.now.plus(millis);
         self.run();
         loop {
@@ -301,17 +348,17 @@ impl Pair {
         self.tab.now = end;
     }
 
-    fn send(&mut self, n: u64) -> Token {
+    pub(super) fn send(&mut self, n: u64) -> Token {
         let options = SendOptions::default();
         let now = self.tab.now;
         self.tab.session.send(id("t/note"), number(n), options, now)
     }
 
-    fn posts(&self) -> usize {
+    pub(super) fn posts(&self) -> usize {
         self.said.iter().filter(|it| it.post).count()
     }
 
-    fn pushes(&self) -> Vec<u64> {
+    pub(super) fn pushes(&self) -> Vec<u64> {
         let events = self.tab.events.iter();
         let pushes = events.filter(|event| event.source == Source::Push);
         pushes
