@@ -2,6 +2,7 @@
 
 mod attach;
 mod bounds;
+mod ending;
 mod inbound;
 mod inbox;
 mod moving;
@@ -28,9 +29,9 @@ pub use post::Posted;
 pub use pulse::Tick;
 pub(crate) use pulse::patience;
 
+use ending::Ending;
 use inbox::Inbox;
 use moving::Moving;
-use outbound::Ending;
 use poll::Polling;
 use std::collections::BTreeSet;
 
