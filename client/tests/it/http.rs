@@ -137,15 +137,16 @@ async fn f87_a_request_fails_by_what_can_be_done_about_it() {
 
 /// A server with a certificate of `127.0.0.1`, and the certificate.
 async fn secure() -> (HttpServer, Vec<u8>) {
-    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+    let signed = signed.expect("a certificate");
     let key = PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
     let certificate = signed.cert.der().clone();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
+        .expect("it is a good setting")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.clone()], PrivateKeyDer::Pkcs8(key))
-        .unwrap();
+        .expect("it is a good setting");
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let server = HttpServer::with(Arc::new(move |stream| {
         let acceptor = acceptor.clone();
@@ -160,7 +161,7 @@ async fn secure() -> (HttpServer, Vec<u8>) {
 
 #[tokio::test]
 async fn f96_both_transports_speak_tls_to_a_server_whose_certificate_is_trusted() {
-    for transport in [TransportChoice::Ws] {
+    for transport in [TransportChoice::Ws, TransportChoice::Poll] {
         let (mut server, certificate) = secure().await;
         let url = format!("wss://{}/chsk", server.address);
         let client = Client::builder(url)

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, future::Future, net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use tengen_client::{Builder, Client, TransportChoice};
+use tengen_client::{Builder, Client};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -85,11 +85,6 @@ impl HttpServer {
             asked,
             accepting,
         }
-    }
-
-    /// A client of this server by long-poll.
-    pub(crate) fn polling(&self) -> Builder {
-        self.client().transport(TransportChoice::Poll)
     }
 
     pub(crate) fn client(&self) -> Builder {

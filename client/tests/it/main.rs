@@ -6,4 +6,5 @@ mod ending;
 mod handlers;
 mod http;
 mod http_server;
+mod polling;
 mod server;
