@@ -19,6 +19,8 @@ pub(crate) enum Face {
     Session,
     /// `tengen.node.<id>.poll` and `.post`
     Relay,
+    /// `tengen.session`, asking who holds a session.
+    Who,
 }
 
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ mod runner;
 mod settling;
 mod tab;
 mod trouble;
+mod web;
 mod wire;
 mod world;
 

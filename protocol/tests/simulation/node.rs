@@ -5,6 +5,8 @@ pub(crate) mod asking;
 pub(crate) mod forwarding;
 pub(crate) mod holding;
 pub(crate) mod ingest;
+pub(crate) mod polling;
+pub(crate) mod relaying;
 pub(crate) mod serving;
 pub(crate) mod taking;
 
@@ -14,6 +16,8 @@ use asking::{Asker, Came};
 use bytes::Bytes;
 use ingest::Ingest;
 use std::collections::{BTreeMap, BTreeSet};
+use polling::{Brought, Parked};
+use relaying::Relaying;
 use taking::Take;
 use tengen_protocol::server::Session;
 use tengen_protocol::{ClientHello, Millis, NodeId, SessionId};
@@ -22,6 +26,8 @@ pub(crate) struct Home {
     pub(crate) session: Session<()>,
     /// The wire that speaks to it.
     pub(crate) wire: Option<u64>,
+    /// GETs that wait at it.
+    pub(crate) parked: Vec<Parked>,
 }
 
 pub(crate) struct Node {
@@ -44,6 +50,10 @@ pub(crate) struct Node {
     pub(crate) gone: BTreeMap<(NodeId, SessionId), u8>,
     /// Nodes to which something could not be forwarded.
     pub(crate) gap_owed_to: BTreeSet<NodeId>,
+    /// Where sessions of other nodes were last found.
+    pub(crate) places: BTreeMap<SessionId, NodeId>,
+    /// GETs and POSTs passed on.
+    pub(crate) relays: BTreeMap<u64, Relaying>,
     pub(crate) sweeps: u64,
 }
 
@@ -59,6 +69,10 @@ pub(crate) enum ForNode {
     HelloWaited(u64),
     Pump(u64),
     Write(u64),
+    Wake(SessionId),
+    Http(u64),
+    Room(Brought, u64),
+    PollOver(SessionId, u64),
     Returned(SessionId, u64, u64),
     Reply(SessionId, u32, u64),
     OverLimit(SessionId, Overdue),
@@ -89,6 +103,8 @@ impl Node {
             asked: BTreeMap::new(),
             gone: BTreeMap::new(),
             gap_owed_to: BTreeSet::new(),
+            places: BTreeMap::new(),
+            relays: BTreeMap::new(),
             sweeps: 0,
         }
     }
@@ -106,6 +122,10 @@ impl World {
             ForNode::HelloWaited(wire) => self.hello_waited(node, wire),
             ForNode::Pump(wire) => self.pump(wire),
             ForNode::Write(wire) => self.server_writes(wire),
+            ForNode::Wake(id) => self.wake(node, &id),
+            ForNode::Http(http) => self.http_request(node, http),
+            ForNode::Room(brought, until) => self.post_here(node, brought, until),
+            ForNode::PollOver(id, number) => self.poll_over(node, &id, number),
             ForNode::Returned(id, position, n) => self.returned(node, &id, position, n),
             ForNode::Reply(id, request, n) => self.replied(node, &id, request, n),
             ForNode::OverLimit(id, overdue) => self.over_limit(node, &id, &overdue),
@@ -144,6 +164,8 @@ impl World {
         it.takes.clear();
         it.asked.clear();
         it.gone.clear();
+        it.places.clear();
+        it.relays.clear();
         it.gap_owed_to.clear();
         it.confirmed = false;
         self.ledger.items.died(life, sessions.into_iter());
@@ -156,6 +178,7 @@ impl World {
         for wire in wires {
             self.reset_from_server(wire);
         }
+        self.reset_https(life);
     }
 
     /// Schedules something for the present life of a node.

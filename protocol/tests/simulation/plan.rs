@@ -90,7 +90,11 @@ impl Plan {
     pub(crate) fn options(chance: &mut Chance) -> Options {
         Options {
             codec: chance.one_of(&[Codec::Cbor, Codec::Json]),
-            transport: TransportChoice::Ws,
+            transport: chance.one_of(&[
+                TransportChoice::Ws,
+                TransportChoice::Poll,
+                TransportChoice::Auto,
+            ]),
             window_items: chance.between(3, 300),
             ack_items: chance.between(2, 32),
             ..Options::default()

@@ -4,11 +4,13 @@ use crate::chance::Chance;
 use crate::wire::Wire;
 use crate::world::{Happening, World};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use crate::web::Proxy;
+use std::collections::{BTreeMap, BTreeSet};
+use tengen_protocol::client::poll::{HttpAnswer, Poll};
 use tengen_protocol::client::{
     Action, Event, Options, SendOptions, Session, Source, TransportClose,
 };
-use tengen_protocol::{Data, EventId, Millis, Uid, Value};
+use tengen_protocol::{Data, ErrorCode, EventId, Millis, Transport, Uid, Value};
 
 pub(crate) struct Tab {
     pub(crate) client: Session,
@@ -16,8 +18,14 @@ pub(crate) struct Tab {
     pub(crate) login: Option<Uid>,
     /// The wires of its connections, by the client's own number.
     pub(crate) wires: BTreeMap<u64, u64>,
+    pub(crate) polls: BTreeMap<u64, Poll>,
+    /// Connections that go deaf and dumb for a test.
+    pub(crate) muted: BTreeSet<u64>,
+    /// What stands between it and the nodes does to WebSockets.
+    pub(crate) proxy: Proxy,
+    pub(crate) options: Options,
     tick_at: Option<u64>,
-    codec: tengen_protocol::Codec,
+    pub(crate) codec: tengen_protocol::Codec,
     clock: Clock,
 }
 
@@ -45,8 +53,12 @@ impl Clock {
 #[derive(Debug)]
 pub(crate) enum ForTab {
     Opened(u64),
+    /// To the tab it looks open; nothing passes.
+    OpenedDark(u64),
     Frame(u64, Bytes),
     SeesEnd(u64, TransportClose),
+    Http(u64, Result<HttpAnswer, String>),
+    Asked(u64, Result<(u16, Option<ErrorCode>), String>),
     Tick,
 }
 
@@ -54,7 +66,11 @@ impl Tab {
     pub(crate) fn new(options: Options, seed: u64, login: Option<Uid>, chance: &mut Chance) -> Tab {
         Tab {
             codec: options.codec,
-            client: Session::new(options, seed),
+            client: Session::new(options.clone(), seed),
+            options,
+            polls: BTreeMap::new(),
+            muted: BTreeSet::new(),
+            proxy: Proxy::draw(chance),
             login,
             wires: BTreeMap::new(),
             tick_at: None,
@@ -80,6 +96,13 @@ impl World {
                     client.opened(connection, now);
                 }
             }
+            ForTab::OpenedDark(wire) => {
+                if let Some(wire) = self.wires.get(&wire).filter(|it| !it.client_done)
+                    && let Some((_, connection)) = wire.tab
+                {
+                    client.opened(connection, now);
+                }
+            }
             ForTab::Frame(wire, frame) => {
                 if let Some(connection) = alive(&self.wires, wire) {
                     client.frame(connection, frame, now);
@@ -96,6 +119,8 @@ impl World {
                 client.closed(connection, &how, now);
                 self.say(|| format!("tab {tab} sees the end of {connection}: {how:?}"));
             }
+            ForTab::Http(http, answer) => self.http_answered(tab, http, answer),
+            ForTab::Asked(connection, answer) => client.asked(connection, answer, now),
             ForTab::Tick => {
                 if self.tabs[tab].tick_at.is_some_and(|at| at <= self.now) {
                     self.tabs[tab].tick_at = None;
@@ -110,13 +135,44 @@ impl World {
     pub(crate) fn carry_out(&mut self, tab: usize) {
         while let Some(action) = self.tabs[tab].client.poll() {
             match action {
-                Action::Ask { .. } => {}
+                Action::Ask { connection } => self.tab_asks(tab, connection),
+                Action::Open {
+                    connection,
+                    transport: Transport::Poll,
+                    ..
+                } => {
+                    let it = &mut self.tabs[tab];
+                    it.polls.insert(connection, Poll::new(connection, &it.options));
+                    it.client.opened(connection, it.now(self.now));
+                }
                 Action::Open { connection, .. } => self.open(tab, connection),
                 Action::Write {
-                    connection, frame, ..
-                } => self.tab_writes(tab, connection, frame),
+                    connection,
+                    frame,
+                    position,
+                } => match self.tabs[tab].polls.get_mut(&connection) {
+                    Some(poll) => poll.write(frame, position),
+                    None => self.tab_writes(tab, connection, frame),
+                },
+                Action::Close { connection, .. }
+                    if self.tabs[tab].polls.contains_key(&connection) =>
+                {
+                    let it = &mut self.tabs[tab];
+                    if it.muted.contains(&connection) {
+                        it.polls.remove(&connection);
+                    } else if let Some(poll) = it.polls.get_mut(&connection) {
+                        poll.close();
+                    }
+                }
+                Action::Abort { connection }
+                    if self.tabs[tab].polls.remove(&connection).is_some() => {}
                 Action::Close { connection, .. } | Action::Abort { connection } => {
                     self.tab_closes(tab, connection);
+                }
+                Action::Mute { connection }
+                    if self.tabs[tab].polls.contains_key(&connection) =>
+                {
+                    self.tabs[tab].muted.insert(connection);
                 }
                 Action::Mute { connection } => {
                     let wire = self.tabs[tab].wires[&connection];
@@ -141,12 +197,16 @@ impl World {
                 }
             }
         }
+        if self.begin_exchanges(tab) {
+            return self.carry_out(tab);
+        }
         self.set_alarm(tab);
     }
 
     fn set_alarm(&mut self, tab: usize) {
         let state = &self.tabs[tab];
-        let wanted = state.client.next_timeout();
+        let polls = state.polls.values().filter_map(Poll::next_timeout);
+        let wanted = state.client.next_timeout().into_iter().chain(polls).min();
         let wanted = wanted.map(|at| state.clock.when(at).max(self.now));
         let Some(at) = wanted.filter(|_| wanted != state.tick_at) else {
             return;
@@ -180,6 +240,7 @@ impl World {
             .unwrap()
             .up(self.now, &mut self.chance);
         match self.chance.between(0, 19) {
+            _ if hostile && self.hindered(tab, wire, at) => {}
             0 if hostile && self.plan.moving => self.wires.get_mut(&wire).unwrap().dark = true,
             1 if hostile && self.plan.moving => {
                 let how = TransportClose {

@@ -228,7 +228,7 @@ impl World {
     }
 
     /// A reset: what is under way is lost, and each end learns of it in its own time.
-    fn cut(&mut self, number: u64) {
+    pub(crate) fn cut(&mut self, number: u64) {
         let wire = self.wires.get_mut(&number).unwrap();
         wire.dark = true;
         let (node, tab) = (wire.node, wire.tab);

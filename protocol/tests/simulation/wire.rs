@@ -4,7 +4,7 @@ use super::chance::Chance;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use tengen_protocol::server::Link;
-use tengen_protocol::{Codec, SessionId, Uid};
+use tengen_protocol::{Codec, SessionId, Transport, Uid};
 
 pub(crate) struct Wire {
     /// The tab and the number by which it knows this connection; `None` is a stranger's.
@@ -13,6 +13,8 @@ pub(crate) struct Wire {
     pub(crate) node: (usize, u32),
     /// Whose credentials the connection was opened with.
     pub(crate) uid: Option<Uid>,
+    /// It is no WebSocket, but a hello by POST, which this answers.
+    pub(crate) http: Option<u64>,
     pub(crate) codec: Codec,
     pub(crate) home: Option<(SessionId, Link)>,
     /// Its hello has been heard.
@@ -42,6 +44,7 @@ impl Wire {
             tab,
             node,
             uid,
+            http: None,
             codec,
             home: None,
             greeting: false,
@@ -53,6 +56,13 @@ impl Wire {
             up_at: 0,
             down_at: 0,
             latency,
+        }
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        match self.http {
+            None => Transport::Ws,
+            Some(_) => Transport::Poll,
         }
     }
 

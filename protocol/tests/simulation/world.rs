@@ -7,6 +7,7 @@ use crate::node::{ForNode, Node};
 use crate::plan::{BEGIN, HOSTILE_MS, Plan, SETTLE_MS};
 use crate::pushing::{Publisher, Push, Stream};
 use crate::tab::{ForTab, Tab};
+use crate::web::Http;
 use crate::wire::Wire;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub(crate) enum Happening {
     Tail(usize, u64),
     Again(usize, Rc<Push>),
     Mend(crate::trouble::Mend),
+    CutWire(u64),
     Check,
 }
 
@@ -38,6 +40,7 @@ pub(crate) struct World {
     pub(crate) tabs: Vec<Tab>,
     pub(crate) wires: BTreeMap<u64, Wire>,
     wire_count: u64,
+    pub(crate) https: BTreeMap<u64, Http>,
     pub(crate) publishers: Vec<Publisher>,
     pub(crate) ledger: Ledger,
     pub(crate) nonces: u64,
@@ -94,6 +97,7 @@ impl World {
             tabs,
             wires: BTreeMap::new(),
             wire_count: 0,
+            https: BTreeMap::new(),
             publishers,
             ledger,
             nonces: 0,
@@ -195,6 +199,7 @@ impl World {
             Happening::Tail(by, version) => self.tail(by, version),
             Happening::Again(by, push) => self.push_again(by, &push),
             Happening::Mend(mend) => self.mend(mend),
+            Happening::CutWire(wire) => self.cut(wire),
             Happening::Check => {}
         }
     }

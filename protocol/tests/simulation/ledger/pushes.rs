@@ -34,6 +34,8 @@ pub(crate) struct Seen {
     client: Option<ClientId>,
     /// When the present membership was told to the application; what was published later has to come.
     since: Option<u64>,
+    /// When its session began, for the application.
+    fresh_at: u64,
     /// The last push seen, by publisher, and when.
     last: BTreeMap<usize, (u64, u64)>,
     /// Where each push was seen.
@@ -114,6 +116,7 @@ impl Pushes {
         seen.uid = uid.cloned();
         seen.client = Some(client.clone());
         seen.since = Some(now);
+        seen.fresh_at = now;
         seen.last.clear();
         seen.holes.clear();
     }
@@ -230,7 +233,7 @@ impl Seen {
         };
         let push = &line[n as usize];
         // A session which could not be resumed, and the next one: no node knows both.
-        let other_session = Some(at) <= self.since && Some(push.at) <= self.since;
+        let other_session = at <= self.fresh_at && push.at <= self.fresh_at;
         // A node that was held up takes the second copy when it has forgotten the first.
         let forgotten = push.is_forgotten(now);
         !other_session && !forgotten

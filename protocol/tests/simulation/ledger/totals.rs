@@ -51,4 +51,6 @@ totals! {
     cuts,
     forwards,
     debts_given_up,
+    posts,
+    relayed,
 }

@@ -1,6 +1,8 @@
 //! A hello at a node: the session that is here goes on, else a new one begins.
 
+use super::polling::POLL_HOLD;
 use super::{ForNode, Home};
+use crate::web::Answered;
 use crate::world::World;
 use tengen_protocol::rules::{Rule, holds};
 use tengen_protocol::server::{AttachRefused, Attached, Session};
@@ -47,6 +49,7 @@ impl World {
             return;
         }
         let (node, uid, codec) = (wire.node.0, wire.uid.clone(), wire.codec);
+        let transport = wire.transport();
         let now = Millis(self.now);
         let named = hello.session.clone();
         if let Some(id) = named.filter(|id| self.nodes[node].homes.contains_key(id)) {
@@ -55,15 +58,17 @@ impl World {
             if !same_user && holds(Rule::OtherUserBeginsAnew) {
                 self.end_now(node, &id);
             } else {
-                match home.session.attach(hello, Transport::Ws, now) {
+                match home.session.attach(hello, transport, now) {
                     Ok(attached) => {
-                        let before = home.wire.replace(number);
+                        let ws = (transport == Transport::Ws).then_some(number);
+                        let before = std::mem::replace(&mut home.wire, ws);
                         self.greeted(number, &id, &attached);
                         // A hello voids a takeover by another node: what waited may start.
                         self.start_items(node, &id);
                         if let Some(before) = before.filter(|before| *before != number) {
                             self.server_writes(before);
                         }
+                        self.wake_soon(node, &id);
                         return;
                     }
                     Err(AttachRefused::LowerAttempt { .. }) => {
@@ -89,24 +94,26 @@ impl World {
         let id = SessionId::new(&self.nodes[node].id, random);
         let mut session = Session::new(id.clone(), hello.client.clone(), uid, codec);
         let attached = session
-            .attach(hello, Transport::Ws, now)
+            .attach(hello, transport, now)
             .expect("a new session takes its first hello");
-        let wire = Some(number);
-        let home = Home { session, wire };
+        let home = Home {
+            session,
+            wire: (transport == Transport::Ws).then_some(number),
+            parked: Vec::new(),
+        };
         self.nodes[node].homes.insert(id.clone(), home);
         self.greeted(number, &id, &attached);
     }
 
     /// Another identity has come, or what cannot be resumed is asked for.
-    fn end_now(&mut self, node: usize, id: &SessionId) {
+    pub(crate) fn end_now(&mut self, node: usize, id: &SessionId) {
         let Some(home) = self.nodes[node].homes.get_mut(id) else {
             return;
         };
         let session = &mut home.session;
         session.abort(CloseCode::SUPERSEDED, "cannot be resumed");
-        let wire = home.wire;
         self.excuse(id);
-        self.writes_soon(node, wire);
+        self.wake_soon(node, id);
     }
 
     fn greeted(&mut self, number: u64, id: &SessionId, attached: &Attached) {
@@ -125,6 +132,12 @@ impl World {
         let its_id = self.nodes[node].id.clone();
         let home = self.nodes[node].homes.get_mut(id).unwrap();
         let bounds = &self.plan.bounds;
+        let wire = &self.wires[&number];
+        // The client gives up 10 s after this; a GET may be held for longer than pings are apart.
+        let ping_ms = match wire.transport() {
+            Transport::Ws => bounds.ping_ms,
+            Transport::Poll => bounds.ping_ms.max(POLL_HOLD - 5_000),
+        };
         let hello = ServerHello {
             session: id.clone(),
             resumed: attached.resumed,
@@ -132,12 +145,18 @@ impl World {
             received: attached.received,
             uid: home.session.uid().cloned(),
             data: Data::null(codec),
-            ping_ms: bounds.ping_ms,
+            ping_ms,
             max_bytes: bounds.limits.max_bytes as u64,
             node: its_id,
         };
         assert!(home.session.hello(attached.link, &hello));
-        self.server_writes(number);
-        self.pump(number);
+        let Some(http) = wire.http else {
+            self.server_writes(number);
+            return self.pump(number);
+        };
+        let mut body = Vec::new();
+        assert!(home.session.poll_hello(attached.link, &mut body));
+        self.wires.get_mut(&number).unwrap().server_done = true;
+        self.http_answer(http, Answered::with(body));
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Asker {
     Take(SessionId),
     /// Whether this node still owes something to this session.
     Debt(NodeId, SessionId),
+    /// A GET or POST passed on to this node, or the question who has its session.
+    Relay(u64, Option<NodeId>),
 }
 
 /// What came of a question.
@@ -80,19 +82,23 @@ impl World {
         };
         match asker {
             Asker::Take(session) => self.take_hears(node, &session, came),
+            Asker::Relay(relay, whom) => self.relay_hears(node, relay, whom, came),
             Asker::Debt(debtor, session) => self.debt_hears(node, &debtor, &session, &came),
         }
     }
 
     pub(crate) fn answer(&mut self, node: usize, to: ReplyTo, answer: &Answer) {
-        if to.everyone && *answer == Answer::NotMine {
-            return;
+        if !to.everyone || *answer != Answer::NotMine {
+            self.answer_with(node, to, answer.encode());
         }
+    }
+
+    pub(crate) fn answer_with(&mut self, node: usize, to: ReplyTo, body: Bytes) {
         if self.bus.is_up(node) {
             let message = Message::Answer {
                 to: to.peer,
                 id: to.id,
-                body: Some(answer.encode()),
+                body: Some(body),
             };
             self.send(node, message);
         }

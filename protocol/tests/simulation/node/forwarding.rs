@@ -62,7 +62,7 @@ impl World {
         let home = it.homes.get_mut(id)?;
         let replied = home.session.reply(request, outcome.clone(), bounds);
         let owner = home.session.owner().cloned();
-        let (from, wire) = (it.id.clone(), home.wire);
+        let from = it.id.clone();
         if let Some(owner) = owner.filter(|_| replied != Replied::Ignored) {
             let forward = Forward::Reply {
                 from,
@@ -72,7 +72,7 @@ impl World {
             };
             self.forward(node, &owner, &forward);
         }
-        self.writes_soon(node, wire);
+        self.wake_soon(node, id);
         Some(replied)
     }
 
@@ -181,7 +181,7 @@ impl World {
             };
             match pushed {
                 Pushed::Elsewhere => on.extend(home.session.forwards_to().cloned()),
-                Pushed::Queued | Pushed::Slow => woken.extend(home.wire),
+                Pushed::Queued | Pushed::Slow => woken.push(id.clone()),
                 Pushed::Over | Pushed::Known | Pushed::Held => {}
             }
             touched.push((id.clone(), pushed == Pushed::Slow));
@@ -192,8 +192,8 @@ impl World {
             }
             self.pass_on(node, &id);
         }
-        for wire in woken {
-            self.writes_soon(node, Some(wire));
+        for id in woken {
+            self.wake_soon(node, &id);
         }
         on
     }
@@ -260,12 +260,11 @@ impl World {
             Forward::Push { .. } | Forward::Gap { .. } | Forward::Item { .. } => return,
         };
         let next = session.passes_on().cloned().filter(|_| goes_on);
-        let wire = home.wire;
         if let Some(next) = next {
             self.forward(node, &next, &on);
         }
         self.start_items(node, &id);
         self.pass_on(node, &id);
-        self.writes_soon(node, wire);
+        self.wake_soon(node, &id);
     }
 }

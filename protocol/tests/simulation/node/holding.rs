@@ -1,6 +1,7 @@
 //! A node gives a session away: behind a fence, in parts, to whoever gets the yes; and pays what it owes.
 
 use super::asking::{Asker, Came, ReplyTo};
+use super::ForNode;
 use super::ingest::Fenced;
 use crate::bus::Face;
 use crate::world::World;
@@ -61,7 +62,10 @@ impl World {
             home.wire = None;
         }
         self.say(|| format!("node {node} releases {}: {released:?}", release.session));
-        self.writes_soon(node, wire);
+        if let Some(wire) = wire {
+            self.at_node(self.now, node, ForNode::Write(wire));
+        }
+        self.wake_soon(node, &release.session);
         if over {
             self.excuse(&release.session);
             self.start_items(node, &release.session);
@@ -151,11 +155,10 @@ impl World {
         let bounds = &self.plan.bounds;
         if let (true, Some(home)) = (gone, self.nodes[node].homes.get_mut(session)) {
             home.session.debtor_died(debtor, bounds);
-            let wire = home.wire;
             self.ledger.totals.debts_given_up += 1;
             self.pass_on(node, session);
             self.start_items(node, session);
-            self.writes_soon(node, wire);
+            self.wake_soon(node, session);
         }
     }
 }

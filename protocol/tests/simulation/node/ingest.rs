@@ -79,7 +79,7 @@ impl World {
                 };
                 match face {
                     Face::Takeover | Face::Session => self.asked_as_holder(node, reply, &body),
-                    Face::Relay => {}
+                    Face::Relay | Face::Who => self.asked_as_home(node, reply, &body),
                 }
             }
             Message::Answer { id, body, .. } => {
@@ -180,10 +180,10 @@ impl World {
             let frame = push.frame(session.codec());
             match session.push(frame, identity, bounds) {
                 Pushed::Over | Pushed::Known | Pushed::Held | Pushed::Elsewhere => {}
-                Pushed::Queued => woken.extend(home.wire),
+                Pushed::Queued => woken.push(session.id().clone()),
                 Pushed::Slow => {
                     slow.push(session.id().clone());
-                    woken.extend(home.wire);
+                    woken.push(session.id().clone());
                 }
             }
             on.extend(session.forwards_to().cloned());
@@ -215,8 +215,8 @@ impl World {
             };
             self.forward(node, &to, &forward);
         }
-        for wire in woken {
-            self.at_node(self.now, node, ForNode::Write(wire));
+        for id in woken {
+            self.wake_soon(node, &id);
         }
     }
 
@@ -226,7 +226,7 @@ impl World {
         let mut on = BTreeSet::new();
         for home in self.nodes[node].homes.values_mut() {
             home.session.gap(reason, bounds);
-            woken.extend(home.wire);
+            woken.push(home.session.id().clone());
             on.extend(home.session.forwards_to().cloned());
         }
         for to in on {
@@ -237,8 +237,8 @@ impl World {
             };
             self.forward(node, &to, &forward);
         }
-        for wire in woken {
-            self.at_node(self.now, node, ForNode::Write(wire));
+        for id in woken {
+            self.wake_soon(node, &id);
         }
     }
 
@@ -274,13 +274,11 @@ impl World {
             let here = home.session.standing() != Standing::Moved;
             if here && home.session.uid() == Some(uid) && !home.session.is_over() {
                 home.session.close(CloseCode::KICKED, "kicked");
-                kicked.push((home.session.id().clone(), home.wire));
+                kicked.push(home.session.id().clone());
             }
         }
-        for (_, wire) in kicked {
-            if let Some(wire) = wire {
-                self.at_node(self.now, node, ForNode::Write(wire));
-            }
+        for id in kicked {
+            self.wake_soon(node, &id);
             self.ledger.totals.kicked += 1;
         }
     }

@@ -4,13 +4,14 @@ use super::{ForNode, Overdue};
 use crate::ledger::Place;
 use crate::plan::SESSION_TTL;
 use crate::tab::ForTab;
+use crate::web::Answered;
 use crate::wire::body;
 use crate::world::{Happening, World};
 use bytes::Bytes;
 use tengen_protocol::client::TransportClose;
 use tengen_protocol::server::{ItemKind, Received, Standing, Tick};
 use tengen_protocol::{
-    ClientFrame, CloseCode, Data, ErrorCode, Limits, Millis, Refusal, SessionId, Value,
+    ClientFrame, CloseCode, Data, ErrorCode, Limits, Millis, Refusal, ServerFrame, SessionId, Value,
 };
 
 /// How long the handler of an event may take.
@@ -31,6 +32,7 @@ impl World {
             if let Some(wire) = wire {
                 self.server_writes(wire);
             }
+            self.look_at_polls(node, &id);
         }
         self.pass_all_on(node);
         self.ask_debtors(node);
@@ -72,13 +74,22 @@ impl World {
             wire.held.push_back(frame);
             return self.pump(number);
         }
-        let Ok(ClientFrame::Hello(hello)) =
-            ClientFrame::decode(wire.codec, frame, &Limits::default())
-        else {
-            panic!("the first frame is no hello");
-        };
-        wire.greeting = true;
-        self.hello(number, &hello);
+        match ClientFrame::decode(wire.codec, frame, &Limits::default()) {
+            Ok(ClientFrame::Hello(hello)) => {
+                wire.greeting = true;
+                self.hello(number, &hello);
+            }
+            // A poll's probe: do WebSockets work?
+            Ok(ClientFrame::Ping { .. }) => {
+                let (at, tab) = (wire.down(self.now, &mut self.chance), wire.tab);
+                let pong = ServerFrame::Pong.encode(wire.codec);
+                if let Some((tab, _)) = tab {
+                    self.at(at, Happening::Tab(tab, ForTab::Frame(number, pong)));
+                }
+            }
+            Ok(ClientFrame::Bye { .. }) => {}
+            other => panic!("the first frame is no hello: {other:?}"),
+        }
     }
 
     /// Gives the session what has arrived, as long as it wants to read.
@@ -256,10 +267,19 @@ impl World {
         }
     }
 
-    pub(crate) fn writes_soon(&mut self, node: usize, wire: Option<u64>) {
-        if let Some(wire) = wire {
-            self.at_node(self.now, node, ForNode::Write(wire));
+    /// Something about a session has changed: whoever speaks to it looks.
+    pub(crate) fn wake_soon(&mut self, node: usize, id: &SessionId) {
+        self.at_node(self.now, node, ForNode::Wake(id.clone()));
+    }
+
+    pub(crate) fn wake(&mut self, node: usize, id: &SessionId) {
+        let Some(home) = self.nodes[node].homes.get(id) else {
+            return;
+        };
+        if let Some(wire) = home.wire {
+            self.server_writes(wire);
         }
+        self.look_at_polls(node, id);
     }
 
     pub(crate) fn server_writes(&mut self, number: u64) {
@@ -303,6 +323,10 @@ impl World {
 
     pub(crate) fn server_closes(&mut self, number: u64, code: CloseCode, reason: &str) {
         let wire = self.wires.get_mut(&number).unwrap();
+        if let Some(http) = wire.http {
+            wire.server_done = true;
+            return self.http_answer(http, Answered::closed(code));
+        }
         let at = wire.down(self.now, &mut self.chance);
         let (dark, tab) = (wire.dark, wire.tab);
         self.server_end(number);

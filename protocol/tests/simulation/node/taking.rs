@@ -68,6 +68,7 @@ impl World {
                 let home = Home {
                     session,
                     wire: None,
+                    parked: Vec::new(),
                 };
                 self.nodes[node].homes.insert(id.clone(), home);
                 Some(id.node())
