@@ -75,7 +75,13 @@ impl<C: Clone> Session<C> {
         self.ack_owed = false;
         self.last_ack = now;
         posted.received = self.received;
-        posted.answers = (self.answer_at > self.out.acked()).then_some(self.answer_at);
+        posted.answers = if self.over && posted.left.is_none() {
+            // Answers to refused items may be gone with the queue: no promise may end well by this
+            // count, and the end of the session resolves them all.
+            Some(self.out.end() + 1)
+        } else {
+            (self.answer_at > self.out.acked()).then_some(self.answer_at)
+        };
         Ok(posted)
     }
 

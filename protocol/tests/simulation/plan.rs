@@ -8,7 +8,7 @@ use tengen_protocol::server::Bounds;
 /// How long the world is hostile.
 pub(crate) const HOSTILE_MS: u64 = 20_000;
 /// How long it may then take to settle.
-pub(crate) const SETTLE_MS: u64 = 130_000;
+pub(crate) const SETTLE_MS: u64 = 200_000;
 /// When a run begins; not zero, so that no "never" passes for "now".
 pub(crate) const BEGIN: u64 = 1_000;
 /// How long a detached session is kept.

@@ -1,10 +1,10 @@
 //! A tab: the client's half with its own clock, its connections, and the application that uses it.
 
 use crate::chance::Chance;
+use crate::web::Proxy;
 use crate::wire::Wire;
 use crate::world::{Happening, World};
 use bytes::Bytes;
-use crate::web::Proxy;
 use std::collections::{BTreeMap, BTreeSet};
 use tengen_protocol::client::poll::{HttpAnswer, Poll};
 use tengen_protocol::client::{
@@ -142,7 +142,8 @@ impl World {
                     ..
                 } => {
                     let it = &mut self.tabs[tab];
-                    it.polls.insert(connection, Poll::new(connection, &it.options));
+                    it.polls
+                        .insert(connection, Poll::new(connection, &it.options));
                     it.client.opened(connection, it.now(self.now));
                 }
                 Action::Open { connection, .. } => self.open(tab, connection),
@@ -169,9 +170,7 @@ impl World {
                 Action::Close { connection, .. } | Action::Abort { connection } => {
                     self.tab_closes(tab, connection);
                 }
-                Action::Mute { connection }
-                    if self.tabs[tab].polls.contains_key(&connection) =>
-                {
+                Action::Mute { connection } if self.tabs[tab].polls.contains_key(&connection) => {
                     self.tabs[tab].muted.insert(connection);
                 }
                 Action::Mute { connection } => {

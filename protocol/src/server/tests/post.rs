@@ -239,3 +239,19 @@ fn second_hello_in_a_body_is_a_protocol_error() {
     };
     assert!(matches!(body[..], [ServerFrame::Bye { .. }]));
 }
+
+#[test]
+fn post_that_meets_a_slow_end_lets_no_promise_end_well() {
+    let mut home = Home::polled();
+    home.bounds.max_queue_bytes = 40;
+    let reserved = ClientFrame::Event {
+        id: EventId::parse(EventId::STATE).unwrap(),
+        data: Data::null(CODEC),
+    };
+    let posted = home.post(1, &[event(1), reserved]);
+    assert!(home.session.is_over());
+    // The answer to the refused one is gone with the queue: no item that the client can ever have
+    // lets it count these as taken.
+    assert_eq!((posted.received, posted.answers), (2, Some(1)));
+    assert_eq!(home.post(3, &[event(2)]).answers, Some(1));
+}

@@ -1,7 +1,7 @@
 //! A node gives a session away: behind a fence, in parts, to whoever gets the yes; and pays what it owes.
 
-use super::asking::{Asker, Came, ReplyTo};
 use super::ForNode;
+use super::asking::{Asker, Came, ReplyTo};
 use super::ingest::Fenced;
 use crate::bus::Face;
 use crate::world::World;

@@ -1,7 +1,7 @@
 //! A node serves polls: hellos by POST, items by POST, GETs that wait; for its own sessions.
 
-use super::asking::ReplyTo;
 use super::ForNode;
+use super::asking::ReplyTo;
 use crate::web::{Answered, Http};
 use crate::wire::Wire;
 use crate::world::World;
@@ -174,7 +174,9 @@ impl World {
             self.end_now(node, id);
         }
         let (status, code) = match refused {
-            PollRefused::LowerAttempt | PollRefused::LowerTurn => (409, CloseCode::SUPERSEDED.0.into()),
+            PollRefused::LowerAttempt | PollRefused::LowerTurn => {
+                (409, CloseCode::SUPERSEDED.0.into())
+            }
             PollRefused::TooLarge => (413, 6),
             _ => (410, 12),
         };
@@ -282,7 +284,9 @@ impl World {
             body,
             ..
         } = &brought;
-        let posted = home.session.post(caller.attempt, *first, body, &(), now, bounds);
+        let posted = home
+            .session
+            .post(caller.attempt, *first, body, &(), now, bounds);
         let posted = match posted {
             Ok(posted) => posted,
             Err(refused) => return self.poll_refused(node, &id, refused, brought.whom),
@@ -298,7 +302,11 @@ impl World {
             let again = ForNode::Room(brought, until);
             return self.at_node(self.now + ROOM_MS, node, again);
         }
-        if posted.close.as_ref().is_some_and(|(code, _)| *code == CloseCode::SLOW) {
+        if posted
+            .close
+            .as_ref()
+            .is_some_and(|(code, _)| *code == CloseCode::SLOW)
+        {
             self.excuse(&id);
         }
         let answer = posted.answer(codec).to_vec();
