@@ -229,10 +229,14 @@ impl Browser {
             if self.node(tab).await != avoided {
                 return;
             }
-            let session = self.ask(tab, "text('session')").await;
+            // The session goes along; that it was closed once more is what tells.
+            let closed = self.ask(tab, "socket.state.last_close?.at ?? 0").await;
             self.click(tab, "reconnect").await;
-            self.until(tab, &format!("open() && text('session') !== {session}"))
-                .await;
+            self.until(
+                tab,
+                &format!("open() && (socket.state.last_close?.at ?? 0) !== {closed}"),
+            )
+            .await;
         }
         panic!("the front gives the tab no node but {avoided}");
     }

@@ -84,7 +84,7 @@ async fn f22_whatever_stops_websockets_polling_takes_over_within_five_seconds() 
 #[tokio::test(flavor = "multi_thread")]
 async fn f22b_a_page_on_long_poll_moves_up_when_websockets_work_again_and_misses_and_repeats_nothing()
  {
-    let demo = Demo::alone();
+    let demo = Demo::start();
     let proxy = Proxy::start(&[demo.address()]).await;
     proxy.admit(Whom::Upgrades, Admission::status(403));
     let browser = Browser::start().await;
@@ -221,7 +221,7 @@ async fn f98_every_control_of_the_page_works_on_each_transport_and_codec() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f99_over_a_bad_connection_everything_still_arrives_once_and_in_order() {
-    let demo = Demo::alone();
+    let demo = Demo::start();
     let browser = Browser::start().await;
     let tab = browser.first_tab(demo.url()).await;
     for transport in ["poll", "ws"] {
