@@ -15,8 +15,9 @@ mod snapshot;
 mod taker;
 
 pub use applied::Applied;
+pub(crate) use applied::HeardContent;
 pub(crate) use applied::Upto;
-pub(crate) use equals::{Copies, holder_is_ahead_by};
+pub(crate) use equals::{Base, Copies, Equal, FIRST, holder_is_ahead_by};
 pub use fields::BadMessage;
 pub use forward::Forward;
 pub use identity::{Identity, Place};

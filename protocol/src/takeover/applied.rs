@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::fields::{self, BadMessage, Fields, number, wide};
+use super::equals::{Base, Equal};
+use super::fields::{self, BadMessage, Fields, number, text, wide};
 use super::{Identity, Place};
 use crate::value::Value;
 
@@ -17,10 +18,22 @@ pub struct Applied {
     pub(crate) singles: Vec<Identity>,
     /// Message ids and their age in milliseconds, oldest first.
     pub(crate) messages: Vec<(u128, u64)>,
-    /// Contents and their age in milliseconds, oldest first.
-    pub(crate) contents: Vec<(u128, u64)>,
+    /// Contents heard, oldest first.
+    pub(crate) contents: Vec<HeardContent>,
+    /// By content, what a session has that moved lately; of others, `contents` says it.
+    pub(crate) equals: BTreeMap<u128, Equal>,
     /// How far back `contents` is complete, in milliseconds.
     pub(crate) reach_ms: u64,
+}
+
+/// A push that only its content names, as a node heard it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeardContent {
+    pub(crate) content: u128,
+    /// The node's own count.
+    pub(crate) count: u64,
+    /// How long ago, in milliseconds.
+    pub(crate) age: u64,
 }
 
 /// How far a publisher's stream has been applied.
@@ -45,7 +58,7 @@ impl Applied {
     pub(crate) fn new(
         publishers: impl Iterator<Item = (u128, Place)>,
         messages: Vec<(u128, u64)>,
-        contents: Vec<(u128, u64)>,
+        contents: Vec<HeardContent>,
         reach_ms: u64,
     ) -> Applied {
         let upto = |last| Upto {
@@ -59,6 +72,7 @@ impl Applied {
             singles: Vec::new(),
             messages,
             contents,
+            equals: BTreeMap::new(),
             reach_ms,
         }
     }
@@ -79,12 +93,32 @@ impl Applied {
                     .collect(),
             )
         };
+        let equals = self.equals.iter().map(|(content, equal)| {
+            let others = equal.others.iter();
+            let others = others.flat_map(|(node, other)| {
+                let [kind, value] = base(*other);
+                [text(node.as_str()), kind, value]
+            });
+            let had = equal.had.iter().map(|index| number(*index));
+            let [kind, value] = base(equal.own);
+            Value::Array(vec![
+                wide(*content),
+                kind,
+                value,
+                Value::Array(others.collect()),
+                Value::Array(had.collect()),
+            ])
+        });
+        let contents = self.contents.iter();
+        let contents = contents
+            .flat_map(|heard| [wide(heard.content), number(heard.count), number(heard.age)]);
         Value::Array(vec![
             Value::Array(publishers.collect()),
             Value::Array(self.singles.iter().map(fields::identity).collect()),
             aged(&self.messages),
-            aged(&self.contents),
+            Value::Array(contents.collect()),
             number(self.reach_ms),
+            Value::Array(equals.collect()),
         ])
     }
 
@@ -105,9 +139,42 @@ impl Applied {
             publishers: publishers.into_iter().collect(),
             singles,
             messages: aged(&mut fields)?,
-            contents: aged(&mut fields)?,
+            contents: fields.list()?.all(heard)?,
             reach_ms: fields.number()?,
+            equals: fields.list()?.all(equal)?.into_iter().collect(),
         })
+    }
+}
+
+fn equal(list: &mut Fields) -> Result<(u128, Equal), BadMessage> {
+    let mut fields = list.list()?;
+    let (content, own) = (fields.wide()?, read_base(&mut fields)?);
+    let others = fields.list()?.all(|f| Ok((f.node()?, read_base(f)?)))?;
+    let had = fields.list()?.all(Fields::number)?;
+    let (others, had) = (others.into_iter().collect(), had.into_iter().collect());
+    Ok((content, Equal { own, others, had }))
+}
+
+fn heard(fields: &mut Fields) -> Result<HeardContent, BadMessage> {
+    Ok(HeardContent {
+        content: fields.wide()?,
+        count: fields.number()?,
+        age: fields.number()?,
+    })
+}
+
+fn base(base: Base) -> [Value; 2] {
+    match base {
+        Base::Known(base) => [number(0), number(base)],
+        Base::Next(next) => [number(1), number(next)],
+    }
+}
+
+fn read_base(fields: &mut Fields) -> Result<Base, BadMessage> {
+    match fields.number()? {
+        0 => Ok(Base::Known(fields.number()?)),
+        1 => Ok(Base::Next(fields.number()?)),
+        _ => Err(BadMessage::Malformed("a count")),
     }
 }
 

@@ -1,5 +1,58 @@
 //! Equal pushes without a name: how many of those that two nodes heard are the same ones.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::NodeId;
+
+/// Where a session begins to count. High, so that there is room below for a node that lags.
+pub(crate) const FIRST: u64 = 1 << 20;
+
+/// By how much two nodes may differ in when they hear a push, in milliseconds.
+const SKEW: u64 = 1_000;
+
+/// What turns a node's own count of equal pushes into the index of one in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// To be added, modulo 2^64.
+    Known(u64),
+    /// The node has not said a count yet; the next one it says is this index.
+    Next(u64),
+}
+
+impl Base {
+    /// The index of what the node counts as `count`.
+    pub(crate) fn index(&mut self, count: u64) -> u64 {
+        match *self {
+            Base::Known(base) => base.wrapping_add(count),
+            Base::Next(next) => {
+                *self = Base::Known(next.wrapping_sub(count));
+                next
+            }
+        }
+    }
+}
+
+impl Default for Base {
+    fn default() -> Base {
+        Base::Next(FIRST)
+    }
+}
+
+/// What a session has of pushes that differ in nothing.
+///
+/// Every node hears each of them once and counts it. Once their counts are aligned, which is done
+/// when the session is taken, the index of one is the same wherever it was heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Equal {
+    /// How this node counts.
+    pub(crate) own: Base,
+    /// How other nodes count.
+    pub(crate) others: BTreeMap<NodeId, Base>,
+    /// Which ones the session has.
+    pub(crate) had: BTreeSet<u64>,
+}
+
 /// One node's copies of one push, by the taker's clock, and since when all of them are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Copies {
@@ -22,7 +75,14 @@ pub(crate) fn holder_is_ahead_by(holder: &Copies, taker: &Copies, registered: u6
         .chain([start, registered])
         .filter(|edge| (start..=registered).contains(edge));
     let distance = |edge: u64| times.iter().map(|time| time.abs_diff(edge)).min();
-    let edge = edges.max_by_key(|edge| distance(*edge)).unwrap_or(start);
+    // Beyond this no push differs that much on its way, and the earlier the more is counted.
+    let key = |edge: u64| {
+        (
+            distance(edge).map_or(SKEW, |far| far.min(SKEW)),
+            Reverse(edge),
+        )
+    };
+    let edge = edges.max_by_key(|edge| key(*edge)).unwrap_or(start);
     let after = |copies: &Copies| copies.at.iter().filter(|time| **time > edge).count() as i64;
     after(holder) - after(taker)
 }

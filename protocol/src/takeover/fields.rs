@@ -73,7 +73,8 @@ pub(super) fn bytes(bytes: &Bytes) -> Value {
     Value::Bytes(bytes.clone())
 }
 
-/// `[publisher, seq, index, message]`, `[message]` or `[null, content]`.
+/// `[publisher, seq, index, message]`, `[message]`, `[null, content]`,
+/// `[null, content, count]` or `[null, content, null, index]`.
 pub(super) fn identity(identity: &Identity) -> Value {
     Value::Array(match *identity {
         Identity::Batched {
@@ -89,6 +90,10 @@ pub(super) fn identity(identity: &Identity) -> Value {
         ],
         Identity::Message(message) => vec![wide(message)],
         Identity::Content(content) => vec![Value::Null, wide(content)],
+        Identity::Counted { content, count } => vec![Value::Null, wide(content), number(count)],
+        Identity::Equal { content, index } => {
+            vec![Value::Null, wide(content), Value::Null, number(index)]
+        }
     })
 }
 
@@ -234,11 +239,24 @@ impl Fields {
 
     pub(super) fn identity(&mut self) -> Read<Identity> {
         let mut fields = self.list()?;
+        let unnamed = matches!(fields.0.as_slice(), [Value::Null, ..]);
         match fields.left() {
             1 => Ok(Identity::Message(fields.wide()?)),
-            2 => {
+            2.. if unnamed => {
                 fields.null()?;
-                Ok(Identity::Content(fields.wide()?))
+                let content = fields.wide()?;
+                match fields.0.as_slice() {
+                    [] => Ok(Identity::Content(content)),
+                    [Value::Null, ..] => {
+                        fields.null()?;
+                        let index = fields.number()?;
+                        Ok(Identity::Equal { content, index })
+                    }
+                    _ => {
+                        let count = fields.number()?;
+                        Ok(Identity::Counted { content, count })
+                    }
+                }
             }
             _ => Ok(Identity::Batched {
                 publisher: fields.wide()?,

@@ -22,8 +22,25 @@ pub enum Identity {
     },
     /// A message id. Not 0.
     Message(u128),
-    /// A hash of everything that the push says. Others may have the same.
+    /// A hash of everything that the push says. Others may have the same; so a node counts what it
+    /// hears, see [`Journal::name`](super::Journal::name).
     Content(u128),
+    /// A hash of everything that the push says, and how often the node that heard it had heard the
+    /// same: a number that rises by one, from anywhere.
+    Counted {
+        /// As in [`Identity::Content`].
+        content: u128,
+        /// The node's own count.
+        count: u64,
+    },
+    /// One of several pushes of the same content, as a session on its way knows it at all nodes
+    /// that it came by. Only a node that passes such a push on says this, of one session.
+    Equal {
+        /// As in [`Identity::Content`].
+        content: u128,
+        /// Which of them.
+        index: u64,
+    },
 }
 
 /// A place in a publisher's stream: batch, then place in the batch. Ordered as the publisher sent.
@@ -100,15 +117,17 @@ impl Identity {
                 index,
                 ..
             } => Some((publisher, Place { seq, index })),
-            Identity::Message(_) | Identity::Content(_) => None,
+            _ => None,
         }
     }
 
     /// The message id, if it has one.
     pub fn message(&self) -> Option<u128> {
         match *self {
-            Identity::Batched { message: 0, .. } | Identity::Content(_) => None,
-            Identity::Batched { message, .. } | Identity::Message(message) => Some(message),
+            Identity::Batched { message, .. } | Identity::Message(message) => {
+                (message != 0).then_some(message)
+            }
+            _ => None,
         }
     }
 }

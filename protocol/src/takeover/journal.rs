@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::applied::Applied;
+use super::applied::{Applied, HeardContent};
 use super::{Identity, Place};
 use crate::ids::Uid;
 use crate::millis::Millis;
@@ -12,8 +12,14 @@ use crate::target::Target;
 const MAX_PUBLISHERS: usize = 4096;
 /// A publisher silent for longer is forgotten: as long as its numbers are watched at all.
 const FORGET_PUBLISHER_MS: u64 = 600_000;
-/// A push without number and message id is remembered for this long (design §2).
-const CONTENTS_MS: u64 = 2_000;
+/// A push without number and message id is remembered for this long. Twice the second by which
+/// nodes may differ in hearing it would do if both remembered back to the same moment.
+const CONTENTS_MS: u64 = 4_000;
+/// A count is remembered for this long at least, unless very many are fresh: longer than any session
+/// remembers where it came from.
+const COUNTS_MS: u64 = 30_000;
+/// More than anybody can hear of one content in a millisecond.
+const COUNTS_PER_MS: u64 = 1_000;
 /// A message id is remembered for this long: within it, the same id is the same push.
 const MESSAGES_MS: u64 = 10_000;
 /// Contents, and message ids, remembered at most: some 4 MiB each.
@@ -25,23 +31,34 @@ const MAX_OTHERS: usize = 65_536;
 /// and dropped before the session was registered. And note it *after* all sessions have got it:
 /// what a session has beyond its node's journal it knows itself, but not the reverse.
 ///
-/// Bounded: 4,096 publishers; 65,536 contents (2 s) and as many message ids (10 s).
+/// Bounded: 4,096 publishers; 65,536 contents (4 s) and as many message ids (10 s).
 #[derive(Debug, Default)]
 pub struct Journal {
     publishers: HashMap<u128, (Place, Millis)>,
-    contents: Lately,
-    messages: Lately,
+    contents: Lately<(u128, u64)>,
+    messages: Lately<u128>,
+    /// How often each content was heard, and when last.
+    counts: HashMap<u128, (u64, Millis)>,
 }
 
-#[derive(Debug, Default)]
-struct Lately {
-    by_age: VecDeque<(Millis, Target, u128)>,
+#[derive(Debug)]
+struct Lately<T> {
+    by_age: VecDeque<(Millis, Target, T)>,
     /// The newest that had to be forgotten before its time.
     lost_until: Option<Millis>,
 }
 
-impl Lately {
-    fn note(&mut self, target: &Target, id: u128, now: Millis, keep_ms: u64) {
+impl<T> Default for Lately<T> {
+    fn default() -> Self {
+        Lately {
+            by_age: VecDeque::new(),
+            lost_until: None,
+        }
+    }
+}
+
+impl<T: Copy> Lately<T> {
+    fn note(&mut self, target: &Target, id: T, now: Millis, keep_ms: u64) {
         while let Some((at, ..)) = self.by_age.front() {
             let old = now.since(*at).as_millis() as u64 > keep_ms;
             if !old && self.by_age.len() < MAX_OTHERS {
@@ -56,7 +73,7 @@ impl Lately {
     }
 
     /// The ids that may concern a session of `uid`, oldest first, with their age.
-    fn of(&self, uid: Option<&Uid>, now: Millis, keep_ms: u64) -> Vec<(u128, u64)> {
+    fn of(&self, uid: Option<&Uid>, now: Millis, keep_ms: u64) -> Vec<(T, u64)> {
         let aged = self.by_age.iter().map(|(at, target, id)| {
             let age = now.since(*at).as_millis() as u64;
             (target, *id, age)
@@ -88,9 +105,35 @@ impl Journal {
         if let Some(message) = identity.message() {
             self.messages.note(target, message, now, MESSAGES_MS);
         }
-        if let Identity::Content(content) = identity {
-            self.contents.note(target, *content, now, CONTENTS_MS);
+        if let Identity::Counted { content, count } = self.name(*identity, now) {
+            self.note_count(content, count, now);
+            self.contents
+                .note(target, (content, count), now, CONTENTS_MS);
         }
+    }
+
+    /// Names a push by which of its equals it is, if only its content names it; any other stays as it
+    /// is. To be asked before the push is put in line for the sessions, which tell equals apart by it.
+    pub fn name(&self, identity: Identity, now: Millis) -> Identity {
+        let Identity::Content(content) = identity else {
+            return identity;
+        };
+        // Never a count that was there before, even if that has been forgotten.
+        let start = now.0.saturating_mul(COUNTS_PER_MS);
+        let count = self.counts.get(&content);
+        let count = count.map_or(start, |(count, _)| count.saturating_add(1));
+        Identity::Counted { content, count }
+    }
+
+    fn note_count(&mut self, content: u128, count: u64, now: Millis) {
+        if self.counts.len() >= MAX_OTHERS && !self.counts.contains_key(&content) {
+            self.counts
+                .retain(|_, (_, heard)| now.since(*heard).as_millis() as u64 <= COUNTS_MS);
+            if self.counts.len() >= MAX_OTHERS {
+                self.counts.clear();
+            }
+        }
+        self.counts.insert(content, (count, now));
     }
 
     fn note_place(&mut self, publisher: u128, place: Place, now: Millis) {
@@ -123,10 +166,16 @@ impl Journal {
     /// What has been applied that may concern a session of `uid`. Linear in what is remembered.
     pub fn extract(&self, uid: Option<&Uid>, now: Millis) -> Applied {
         let publishers = self.publishers.iter();
+        let contents = self.contents.of(uid, now, CONTENTS_MS);
+        let heard = |((content, count), age)| HeardContent {
+            content,
+            count,
+            age,
+        };
         Applied::new(
             publishers.map(|(publisher, (place, _))| (*publisher, *place)),
             self.messages.of(uid, now, MESSAGES_MS),
-            self.contents.of(uid, now, CONTENTS_MS),
+            contents.into_iter().map(heard).collect(),
             self.contents.reach(now, CONTENTS_MS),
         )
     }

@@ -139,6 +139,19 @@ fn forwards() -> Vec<(&'static str, Forward)> {
             ),
         ),
         (
+            "the third of its kind that its node heard",
+            push(
+                Target::All,
+                Filter::None,
+                Identity::Counted {
+                    content: 6,
+                    count: 3,
+                },
+                Codec::Json,
+                b"[\"a/b\"]",
+            ),
+        ),
+        (
             "a gap",
             Forward::Gap {
                 from: node("n1"),
@@ -173,7 +186,10 @@ fn forwards() -> Vec<(&'static str, Forward)> {
             Forward::Item {
                 from: node("n1"),
                 session: session(),
-                identity: place(),
+                identity: Identity::Equal {
+                    content: 6,
+                    index: 3,
+                },
                 body: Bytes::from_static(b"\x83\x01\x63a/b\x01"),
             },
         ),

@@ -118,9 +118,13 @@ impl<C: Clone> Session<C> {
         let context = arriving.context.clone();
         let before = std::mem::take(&mut arriving.before);
         let registered = arriving.registered;
-        let taken = Taken::new(holder.clone(), snapshot.applied, cut, &before, registered);
+        let (here, there) = (&release.by, holder.clone());
+        let taken = Taken::new(here, there, snapshot.applied, cut, &before, registered);
         let before = moving.taken.replace(taken);
-        let held = before.map(|mut before| before.take_all_held());
+        let taken = moving.taken.as_mut();
+        let held = before
+            .zip(taken)
+            .map(|(before, taken)| taken.resume(before));
         moving.former.push((holder.clone(), Millis::MAX));
 
         let mut out = OutQueue::behind(snapshot.base);

@@ -101,8 +101,8 @@ impl<C> Session<C> {
             return self.append(item, bounds);
         };
         let first = match taken.own(identity) {
-            Own::Known => return Pushed::Known,
             Own::Append(first) => first,
+            Own::Known => return Pushed::Known,
         };
         for held in first {
             let _ = self.let_out(held, bounds);

@@ -39,7 +39,7 @@ impl<C> Session<C> {
         let Some(taken) = &mut moving.taken else {
             return Pushed::Known;
         };
-        match taken.forwarded(*identity, item.clone(), now) {
+        match taken.forwarded(from, *identity, item.clone(), now) {
             Forwarded::Known => Pushed::Known,
             Forwarded::Held => Pushed::Held,
             Forwarded::LetOut(held) => self.let_out(held, bounds),

@@ -1,5 +1,6 @@
 //! What a session that came from another node remembers of it for a while: which pushes it has already, and which are still to come.
 
+mod equal;
 mod passing;
 mod stream;
 
@@ -9,12 +10,10 @@ use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
-use crate::takeover::{Applied, Copies, HOLD_MS, Identity, holder_is_ahead_by};
+use crate::takeover::{Applied, HOLD_MS, Identity};
 
+use equal::Equals;
 use stream::Stream;
-
-/// Own copies of pushes without a number that are remembered, so that their forwards are known.
-const MAX_OWN: usize = 4096;
 
 /// For how long a message id stands for one push.
 const MESSAGE_MS: u64 = 10_000;
@@ -38,25 +37,15 @@ pub(in crate::server) struct Taken {
     messages: BTreeMap<u128, Millis>,
     /// Message ids of own copies since.
     own_messages: BTreeSet<u128>,
-    /// Own copies that are second copies, by content.
-    second: BTreeMap<u128, u64>,
-    /// How many of them came.
-    doubled: BTreeMap<u128, usize>,
-    /// Own copies by content that no forward has been matched with.
-    unmatched: VecDeque<u128>,
+    equals: Equals,
     /// Forwards in the queue whose own copy may come.
     let_out: Vec<Identity>,
     held: VecDeque<Held>,
     held_bytes: usize,
-    /// What this node heard before and the holder had not, by message id and by content.
+    /// Message ids that this node heard before and the holder had not.
     missing_messages: BTreeSet<u128>,
-    missing_contents: u64,
     /// The holder is dead.
     given_up: bool,
-    /// What the holder had of pushes without number, and what this node had heard before it
-    /// registered: for the next taker.
-    contents: Vec<(u128, Millis)>,
-    registered: Millis,
 }
 
 /// What an own copy is to the session.
@@ -79,12 +68,14 @@ impl Taken {
     /// `applied` is the holder's, whose cut was made at `cut`; `before` is what this node's journal
     /// said when the session was `registered`.
     pub(super) fn new(
+        here: &NodeId,
         holder: NodeId,
         applied: Applied,
         cut: Millis,
         before: &Applied,
         registered: Millis,
     ) -> Taken {
+        let equals = Equals::new(here, &holder, &applied, cut, before, registered);
         let mut streams: BTreeMap<u128, Stream> = BTreeMap::new();
         for (publisher, upto) in applied.publishers {
             let newest = upto.last;
@@ -102,8 +93,6 @@ impl Taken {
         let clock = |at: Millis, age: u64| Millis(at.0.saturating_sub(age));
         let had: BTreeSet<u128> = applied.messages.iter().map(|(id, _)| *id).collect();
         let messages = applied.messages.iter();
-        let contents = applied.contents.iter();
-        let contents: Vec<_> = contents.map(|(id, age)| (*id, clock(cut, *age))).collect();
         let mut taken = Taken {
             holder,
             until: Millis::MAX,
@@ -112,47 +101,15 @@ impl Taken {
                 .map(|(id, age)| (*id, clock(cut, *age).plus(MESSAGE_MS)))
                 .collect(),
             own_messages: BTreeSet::new(),
-            second: BTreeMap::new(),
-            doubled: BTreeMap::new(),
-            unmatched: VecDeque::new(),
+            equals,
             let_out: applied.singles,
             held: VecDeque::new(),
             held_bytes: 0,
             missing_messages: before.messages.iter().map(|(id, _)| *id).collect(),
-            missing_contents: 0,
             given_up: false,
-            contents,
-            registered,
         };
         taken.missing_messages.retain(|id| !had.contains(id));
-        taken.match_contents(before, clock(cut, applied.reach_ms), registered);
         taken
-    }
-
-    fn match_contents(&mut self, before: &Applied, since: Millis, registered: Millis) {
-        let mut copies: BTreeMap<u128, (Copies, Copies)> = BTreeMap::new();
-        for (id, at) in &self.contents {
-            copies.entry(*id).or_default().0.at.push(at.0);
-        }
-        for (id, age) in &before.contents {
-            let at = registered.0.saturating_sub(*age);
-            copies.entry(*id).or_default().1.at.push(at);
-        }
-        for (id, (mut holder, mut taker)) in copies {
-            holder.since = since.0;
-            taker.since = registered.0.saturating_sub(before.reach_ms);
-            let ahead = holder_is_ahead_by(&holder, &taker, registered.0);
-            if ahead < 0 {
-                self.missing_contents += ahead.unsigned_abs();
-            } else if ahead > 0 {
-                let all = if holds(Rule::EqualsMatchOneForOne) {
-                    ahead.unsigned_abs()
-                } else {
-                    u64::MAX
-                };
-                self.second.insert(id, all);
-            }
-        }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -164,15 +121,21 @@ impl Taken {
         if self.given_up {
             return false;
         }
-        self.missing_contents > 0
+        self.equals.is_missing()
             || !self.missing_messages.is_empty()
             || self.streams.values().any(|stream| stream.is_missing())
+    }
+
+    /// Goes on where an earlier memory of this session at this node ended; gives what it held.
+    pub(super) fn resume(&mut self, mut before: Taken) -> Vec<Held> {
+        self.equals.resume(&before.equals);
+        before.held_bytes = 0;
+        before.held.into()
     }
 
     /// What is missing will not come. Says whether anything was.
     pub(super) fn give_up_missing(&mut self) -> bool {
         let missing = self.is_missing();
-        self.missing_contents = 0;
         self.missing_messages.clear();
         self.given_up = true;
         missing
@@ -180,6 +143,9 @@ impl Taken {
 
     /// Takes an own copy of a push.
     pub(super) fn own(&mut self, identity: &Identity) -> Own {
+        if let Identity::Counted { content, count } = *identity {
+            return self.own_content(content, count);
+        }
         if self.has(identity) {
             return Own::Known;
         }
@@ -207,18 +173,20 @@ impl Taken {
                     .or_insert_with(Stream::default);
                 stream.came(place);
             }
-            None => {
-                if self.take_held(|held| held.identity == *identity).is_none()
-                    && let Identity::Content(content) = identity
-                {
-                    if self.unmatched.len() >= MAX_OWN {
-                        self.unmatched.pop_front();
-                    }
-                    self.unmatched.push_back(*content);
-                }
-            }
+            None => while self.take_held(|held| held.identity == *identity).is_some() {},
         }
         Own::Append(first)
+    }
+
+    fn own_content(&mut self, content: u128, count: u64) -> Own {
+        let index = self.equals.own(content, count);
+        if self.equals.has(content, index) && holds(Rule::SideBufferLessApplied) {
+            return Own::Known;
+        }
+        let equal = Identity::Equal { content, index };
+        self.take_held(|held| held.identity == equal);
+        self.equals.appended(content, index);
+        Own::Append(Vec::new())
     }
 
     /// Whether an own copy is a second one.
@@ -244,20 +212,7 @@ impl Taken {
             stream.came(place);
             return true;
         }
-        if self.has_message(identity) {
-            return true;
-        }
-        if let Identity::Content(content) = identity
-            && let Some(left) = self.second.get_mut(content)
-        {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.second.remove(content);
-            }
-            *self.doubled.entry(*content).or_default() += 1;
-            return true;
-        }
-        false
+        self.has_message(identity)
     }
 
     /// Whether the holder had it, or it came by a forward, under the same message id. Own copies
@@ -274,10 +229,11 @@ impl Taken {
         holds(Rule::MessageIdMatches) && (self.messages.contains_key(&message) || let_out())
     }
 
-    /// Takes a push that the holder forwarded.
+    /// Takes a push that a former holder forwarded.
     pub(super) fn forwarded(
         &mut self,
-        identity: Identity,
+        from: &NodeId,
+        mut identity: Identity,
         item: OutFrame,
         now: Millis,
     ) -> Forwarded {
@@ -288,7 +244,7 @@ impl Taken {
         if own || self.has_message(&identity) || self.held.iter().any(again) {
             return Forwarded::Known;
         }
-        let mut will_come = true;
+        let will_come;
         match identity {
             Identity::Batched { .. } => {
                 let Some((publisher, place)) = identity.place() else {
@@ -310,11 +266,22 @@ impl Taken {
                 }
             }
             Identity::Message(message) => will_come = !self.missing_messages.contains(&message),
-            Identity::Content(content) => {
-                if let Some(index) = self.unmatched.iter().position(|own| *own == content) {
-                    self.unmatched.remove(index);
+            // Nobody counted it, so nobody can tell it from another.
+            Identity::Content(_) => will_come = false,
+            Identity::Counted { .. } | Identity::Equal { .. } => {
+                let (content, index) = match identity {
+                    Identity::Counted { content, count } => {
+                        (content, self.equals.others(content, from, count))
+                    }
+                    Identity::Equal { content, index } => (content, index),
+                    _ => return Forwarded::Known,
+                };
+                identity = Identity::Equal { content, index };
+                let again = |held: &Held| held.identity == identity;
+                if self.equals.has(content, index) || self.held.iter().any(again) {
                     return Forwarded::Known;
                 }
+                will_come = !self.equals.dropped(content, index);
             }
         }
         let held = Held {
@@ -343,11 +310,6 @@ impl Taken {
     pub(super) fn next_due(&self) -> Millis {
         let due = self.held.front().map(|held| held.until);
         due.unwrap_or(Millis::MAX)
-    }
-
-    pub(super) fn take_all_held(&mut self) -> Vec<Held> {
-        self.held_bytes = 0;
-        std::mem::take(&mut self.held).into()
     }
 
     fn take_held(&mut self, wanted: impl FnMut(&Held) -> bool) -> Option<Held> {
@@ -388,10 +350,10 @@ impl Taken {
             if let Some(message) = identity.message() {
                 self.missing_messages.remove(&message);
             }
-            if let Identity::Content(_) = identity {
-                self.missing_contents = self.missing_contents.saturating_sub(1);
+            match *identity {
+                Identity::Equal { content, index } => self.equals.appended(content, index),
+                _ => self.let_out.push(*identity),
             }
-            self.let_out.push(*identity);
         }
     }
 }

@@ -181,18 +181,19 @@ impl Node {
     /// A push arrives through this node's own subscription.
     fn hear(&mut self, push: &Push) -> Option<Pushed> {
         let bounds = self.bounds.clone();
+        let identity = self.journal.name(push.identity, self.now);
         let pushed = self.session.as_mut().map(|session| {
-            let pushed = session.push(&frame(push.n), &push.identity, &bounds);
+            let pushed = session.push(&frame(push.n), &identity, &bounds);
             (pushed, session.forwards_to().cloned())
         });
-        self.journal.note(&Target::All, &push.identity, self.now);
+        self.journal.note(&Target::All, &identity, self.now);
         if let Some((Pushed::Queued | Pushed::Elsewhere, Some(to))) = &pushed {
             let event = Value::Array(vec!["t/push".into(), Value::Int(push.n.into())]);
             let forward = Forward::Push {
                 from: self.id.clone(),
                 target: Target::All,
                 filter: Filter::None,
-                identity: push.identity,
+                identity,
                 codec: CODEC,
                 event: Data::from_value(CODEC, &event).unwrap().bytes().clone(),
             };

@@ -164,6 +164,8 @@ impl World {
     }
 
     fn deliver(&mut self, node: usize, push: &Push, identity: &Identity) {
+        let journal = &self.nodes[node].ingest.journal;
+        let identity = &journal.name(*identity, Millis(self.now));
         let bounds = &self.plan.bounds;
         let mut woken = Vec::new();
         let mut slow = Vec::new();

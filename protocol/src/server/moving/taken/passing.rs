@@ -24,17 +24,6 @@ impl Taken {
                 applied.messages.push((*message, age));
             }
         }
-        let here = now.since(self.registered).as_millis() as u64;
-        let mut doubled = self.doubled.clone();
-        applied.contents.retain(|(content, age)| {
-            let second = doubled.get_mut(content).filter(|left| **left > 0);
-            let second = *age < here && second.map(|left| *left -= 1).is_some();
-            *age < here && !second
-        });
-        let holder = self.contents.iter();
-        let holder = holder.map(|(id, at)| (*id, now.since(*at).as_millis() as u64));
-        applied
-            .contents
-            .extend(holder.filter(|(_, age)| *age <= applied.reach_ms));
+        applied.equals = self.equals.export();
     }
 }

@@ -186,7 +186,7 @@ impl World {
     }
 }
 
-/// Publishers 0 and 1 number what they say, 2 gives message ids.
+/// Publishers 0 and 1 number what they say, 2 gives message ids, 3 nothing.
 fn wander(seed: u64) -> (World, usize) {
     let mut world = World::new(seed);
     let mut seq = [0; 2];
@@ -216,8 +216,7 @@ fn wander(seed: u64) -> (World, usize) {
             }
             6 => {
                 others += 1;
-                let push = with_message(u128::from(others) + 1, 20_000 + others);
-                world.publish(2, &push);
+                world.publish(3, &plain(30_000 + others));
             }
             7 => {
                 let to = world.rng.random_range(0..3);
