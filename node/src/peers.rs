@@ -206,7 +206,7 @@ impl Porter {
             }
             for delivery in deliveries.drain(..) {
                 match delivery {
-                    Delivery::Message(message) => self.take(message),
+                    Delivery::Message(message) => self.take(&message),
                     Delivery::Shed(shed) => self.peers.metrics.peers.shed.add(shed.messages),
                     // Whoever asked meanwhile has run into its deadline.
                     Delivery::Interrupted => {}
@@ -215,15 +215,15 @@ impl Porter {
         }
     }
 
-    fn take(&self, message: Message) {
+    fn take(&self, message: &Message) {
         let metrics = &self.peers.metrics.peers;
         metrics.messages.increment();
         let reply = message.reply.clone();
         let found = if self.everyone {
-            self.doors.everybodys(&message)
+            self.doors.everybodys(message)
         } else {
             let what = message.subject.rsplit('.').next().unwrap_or_default();
-            self.doors.mine(what, &message)
+            self.doors.mine(what, message)
         };
         let refusal = match found {
             Ok(None) => return,

@@ -40,15 +40,13 @@ async fn a_session_comes_back_to_the_node_it_began_on(way: Way) {
     let cluster = Cluster::start(way, 2).await;
     let mut alice = Nomad::start(&cluster, way, Some("alice")).await;
     let handle = cluster.node(1).handle();
-    let mut n = 0_u64;
-    for to in [1, 0, 1, 0] {
+    for (n, to) in (0_u64..).zip([1, 0, 1, 0]) {
         alice.moves_to(&cluster, to).await;
         handle
             .send_to_uid("alice", "t/n", &n)
             .await
             .expect("accepted");
         assert_eq!(alice.heard.data::<u64>("t/n").await, n);
-        n += 1;
     }
     assert_eq!((taken(&cluster, 0).await, taken(&cluster, 1).await), (2, 2));
 }
