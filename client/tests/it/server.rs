@@ -185,9 +185,7 @@ impl tokio_tungstenite::tungstenite::handshake::server::Callback for Choose<'_> 
 impl Peer {
     /// Reads the hello and answers it, changed as the test likes.
     pub(crate) async fn greet(&mut self, change: impl FnOnce(&mut ServerHello)) -> ClientHello {
-        let ClientFrame::Hello(hello) = self.next().await else {
-            panic!("the first frame is no hello");
-        };
+        let hello = self.hello().await;
         let node = NodeId::parse("test").expect("a node id");
         let mut answer = ServerHello {
             session: hello
@@ -206,6 +204,17 @@ impl Peer {
         change(&mut answer);
         self.say(ServerFrame::Hello(answer)).await;
         hello
+    }
+
+    /// The client's hello: nothing but a ping may come before it.
+    pub(crate) async fn hello(&mut self) -> ClientHello {
+        loop {
+            match self.next().await {
+                ClientFrame::Ping { .. } => self.say(ServerFrame::Pong).await,
+                ClientFrame::Hello(hello) => return hello,
+                other => panic!("the first frame is no hello but {other:?}"),
+            }
+        }
     }
 
     /// The next frame.

@@ -126,7 +126,7 @@ impl Session {
             && self
                 .current
                 .as_ref()
-                .is_some_and(|it| it.transport == Transport::Ws);
+                .is_some_and(|it| it.transport == Transport::Ws && !it.ponged);
         self.lost(CloseReason::Unexpected, &how, now);
         if swallowed {
             return self.fall_back(text.to_owned(), now);

@@ -25,6 +25,8 @@ pub(super) struct Connection {
     pub(super) muted: bool,
     /// It has to answer a ping before it gets the hello: a poll that works is at stake.
     pub(super) probe: bool,
+    /// It has answered a ping, so frames do pass: whatever is slow now is the server.
+    pub(super) ponged: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,15 +184,21 @@ impl Session {
         let Some(current) = self.current.as_mut() else {
             return;
         };
+        let ask = auto && current.transport == Transport::Ws && !current.ponged;
         let until = match current.phase {
             // What is left of the short time for both, so that polling has its turn soon.
-            Phase::Opening { until } if auto && current.transport == Transport::Ws => {
+            Phase::Opening { until } | Phase::Probing { until } if ask => {
                 until.max(now.plus(self.options.fallback_ms / 2))
             }
             _ => now.plus(self.options.hello_timeout_ms),
         };
         current.phase = Phase::Greeting { until };
         current.last_heard = now;
+        if ask {
+            // A hello may take its time, at a busy node or one that takes a session over; a pong
+            // does not, and tells that node from a proxy that lets nothing through.
+            self.say(&ClientFrame::Ping { ahead: None });
+        }
         self.attempt += 1;
         let hello = ClientHello {
             client: self.client.clone(),
@@ -273,6 +281,7 @@ impl Session {
             back_at: None,
             muted: false,
             probe: false,
+            ponged: false,
         }
     }
 }

@@ -76,6 +76,18 @@ impl Session {
         }
     }
 
+    /// A WebSocket has answered a ping before the hello: its server may take the usual time.
+    pub(super) fn frames_pass(&mut self, now: Millis) {
+        let limit = now.plus(self.options.hello_timeout_ms);
+        for connection in self.moving.iter_mut().chain(&mut self.current) {
+            let first = !connection.ponged;
+            if let Phase::Greeting { until } | Phase::Probing { until } = &mut connection.phase {
+                connection.ponged = true;
+                *until = if first { limit } else { *until };
+            }
+        }
+    }
+
     /// A connection is open: what that says of its transport.
     pub(super) fn note_open(&mut self, now: Millis) {
         let Some(current) = &self.current else { return };
@@ -126,6 +138,7 @@ impl Session {
             (None, Some(CloseCode::GOING_AWAY | CloseCode::SERVICE_RESTART)) => None,
             (None, _) => match current.phase {
                 Phase::Opening { .. } => None,
+                Phase::Greeting { .. } if current.ponged => None,
                 Phase::Probing { .. } | Phase::Greeting { .. } => {
                     Some("it closed before the hello".to_owned())
                 }
@@ -194,7 +207,10 @@ impl Session {
                 self.downgrade(reason, now);
                 return self.open(now);
             }
-            Ok((204, None)) | Err(_) => {}
+            Ok((204, None)) => {}
+            Err(text) => {
+                how.error.get_or_insert(text);
+            }
             Ok(refused) => {
                 how.refused = Some(refused);
                 self.tell_cause(&how, now);

@@ -51,7 +51,8 @@ impl Session {
                 }
                 self.say(&ClientFrame::Pong);
             }
-            (Ok(ServerFrame::Pong), _) => {}
+            (Ok(ServerFrame::Pong), None) => self.frames_pass(now),
+            (Ok(ServerFrame::Pong), Some(_)) => {}
             (
                 Ok(ServerFrame::Bye {
                     code,
@@ -95,6 +96,7 @@ impl Session {
         let limits = Limits::from_server(self.options.max_bytes as u64);
         match ServerFrame::decode(self.options.codec, frame, &limits) {
             Ok(ServerFrame::Pong) => {
+                self.frames_pass(now);
                 self.promote(now);
                 self.say_hello(now);
             }

@@ -163,6 +163,9 @@ impl Tab {
         self.written.clear();
         self.session.opened(self.connection, self.now);
         self.run();
+        if self.written[0] == (ClientFrame::Ping { ahead: None }) {
+            self.written.remove(0);
+        }
         match self.written.remove(0) {
             ClientFrame::Hello(hello) => hello,
             other => panic!("no hello but {other:?}"),

@@ -224,3 +224,26 @@ fn f13_injected_event_comes_out_as_such_and_cannot_pass_for_the_librarys() {
         [("my/own", Source::Injected), ("t/push", Source::Push)]
     );
 }
+
+#[test]
+fn request_that_waited_behind_a_full_window_tells_what_time_is_left() {
+    let mut tab = Tab::open_with(Options {
+        window_items: 1,
+        ..ws_only()
+    });
+    tab.send(1);
+    tab.request_with(2, within(10_000));
+    tab.later(4_000);
+    tab.written.clear();
+    tab.server(&ServerFrame::Ack {
+        received: 1,
+        sent: Some(0),
+    });
+    assert!(matches!(
+        tab.written[..],
+        [ClientFrame::Request {
+            timeout_ms: 6_000,
+            ..
+        }]
+    ));
+}
