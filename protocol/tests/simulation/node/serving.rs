@@ -154,7 +154,9 @@ impl World {
                     ..
                 } => {
                     assert!(timeout_ms > 0);
-                    (data, Some(request), timeout_ms)
+                    // Its caller's deadline, of which some has passed already.
+                    let waited = self.now - item.at.0;
+                    (data, Some(request), timeout_ms.saturating_sub(waited))
                 }
             };
             let Ok(Value::Int(n)) = data.value() else {
