@@ -41,11 +41,9 @@ impl Wakeups {
         let mut wakeups = Self {
             heard: Vec::new(),
             action: Closure::new(move |event: JsValue| {
-                action(match member(&event, "type").as_string().as_deref() {
-                    Some("pagehide") => Wakeup::Gone,
-                    Some("pageshow") => Wakeup::Back,
-                    _ => Wakeup::Doubt,
-                });
+                if let Some(wakeup) = meaning(&event) {
+                    action(wakeup);
+                }
             }),
         };
         for (scope, event) in EVENTS {
@@ -70,6 +68,23 @@ impl Wakeups {
             .call2(target, &event.into(), self.action.as_ref())
             .is_ok()
     }
+}
+
+fn meaning(event: &JsValue) -> Option<Wakeup> {
+    let kind = member(event, "type").as_string();
+    match kind.as_deref() {
+        Some("pagehide") => Some(Wakeup::Gone),
+        Some("pageshow") => Some(Wakeup::Back),
+        // A page that is being hidden may be stopped before an answer comes, and would take its
+        // own sleep for silence.
+        Some("visibilitychange") if is_hidden(event) => None,
+        _ => Some(Wakeup::Doubt),
+    }
+}
+
+fn is_hidden(event: &JsValue) -> bool {
+    let state = member(&member(event, "target"), "visibilityState");
+    state.as_string().as_deref() == Some("hidden")
 }
 
 impl Drop for Wakeups {

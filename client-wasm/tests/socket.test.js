@@ -311,6 +311,23 @@ test("f30_a_refusal_of_ours_is_final_and_a_proxys_is_not", async () => {
   socket.close();
 });
 
+test("f28_a_page_that_is_seen_again_probes_at_once_and_one_that_is_hidden_does_not", async (context) => {
+  const document = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  globalThis.document = document;
+  context.after(() => delete globalThis.document);
+  const { server, socket } = await start();
+  await until(() => socket.state.open);
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(server.items(5).length, 0);
+  document.visibilityState = "visible";
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(server.items(5).length, 1);
+  await socket.request("example/echo", 1);
+  socket.close();
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(server.items(5).length, 1);
+});
+
 test("f94_two_sockets_share_nothing", async () => {
   const [one, two] = await Promise.all([start(), start()]);
   const seen = [];

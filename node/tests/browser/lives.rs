@@ -153,3 +153,41 @@ async fn f92_the_package_runs_in_a_web_worker() {
     }
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f95_a_thousand_sockets_opened_and_closed_in_a_page_stay_within_a_megabyte() {
+    let demo = Demo::alone();
+    let browser = Browser::start().await;
+    let tab = browser.first_tab(demo.url()).await;
+    // Scripts end after 30 s: a hundred at a time.
+    let some = |transport: &str| {
+        format!(
+            "(async () => {{
+                const {{ connect }} = await import('/tengen/tengen.js');
+                const {{ default: load }} = await import('/tengen/core.js');
+                for (let count = 0; count < 100; count += 1) {{
+                    const socket = await connect('/chsk', {{ transport: '{transport}' }});
+                    socket.on('test/nothing', () => {{}});
+                    await socket.request('example/echo', count);
+                    socket.close();
+                }}
+                for (let round = 0; round < 3; round += 1) {{
+                    gc();
+                    await new Promise((resolve) => setTimeout(resolve, 20));
+                }}
+                return performance.memory.usedJSHeapSize + (await load()).memory.buffer.byteLength;
+            }})()"
+        )
+    };
+    for transport in ["ws", "poll"] {
+        let script = some(transport);
+        let mut used = Vec::new();
+        for _ in 0..11 {
+            let bytes = browser.awaited(&tab, &script).await;
+            used.push(bytes.as_f64().unwrap_or_else(|| panic!("{bytes}")));
+        }
+        let grown = used[10] - used[0];
+        assert!(grown <= 1_048_576.0, "{transport}: {grown} bytes, {used:?}");
+    }
+    browser.close().await;
+}

@@ -65,6 +65,9 @@ impl Browser {
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--no-first-run",
+                // For the test that looks for what a page leaves behind.
+                "--js-flags=--expose-gc",
+                "--enable-precise-memory-info",
                 "--window-size=1280,900",
                 format!("--user-data-dir={}", profile.path().display()),
             ]
