@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
-
 use super::*;
 
 /// Enough for any mistake that was ever made here.
@@ -24,9 +21,22 @@ enum Happening {
     Tick,
 }
 
+/// Steele, Lea and Flood's SplitMix64: the same world for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
 /// Three nodes, a client that moves between them, and what is under way.
 struct World {
-    rng: StdRng,
+    chance: Chance,
     nodes: [Node; 3],
     now: u64,
     line: BTreeMap<(u64, u64), Happening>,
@@ -47,8 +57,8 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> World {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let lag = [1, 30, 300, 900][rng.random_range(0..4)];
+        let mut chance = Chance(seed);
+        let lag = [1, 30, 300, 900][chance.below(4) as usize];
         let [mut b, c] = [Node::new("b"), Node::new("c")];
         b.link = Link(0);
         World {
@@ -65,7 +75,7 @@ impl World {
             received: 0,
             moves: 0,
             lag,
-            rng,
+            chance,
         }
     }
 
@@ -76,7 +86,7 @@ impl World {
 
     /// In the order of all that goes from `from` to `to`.
     fn in_order(&mut self, from: usize, to: usize, what: Happening) {
-        let arrives = self.now + self.rng.random_range(0..=self.lag);
+        let arrives = self.now + self.chance.below(self.lag + 1);
         let last = self.arrives.entry((from, to)).or_insert(0);
         let arrives = arrives.max(*last);
         *last = arrives;
@@ -155,7 +165,7 @@ impl World {
     }
 
     fn ask_later(&mut self) {
-        let later = self.rng.random_range(0..40);
+        let later = self.chance.below(40);
         self.at(later, Happening::Ask);
     }
 
@@ -163,7 +173,7 @@ impl World {
         let Some((take, _)) = &self.take else { return };
         let question = take.question().clone();
         let answer = self.nodes[self.asked].asked(&question);
-        let later = self.rng.random_range(0..40);
+        let later = self.chance.below(40);
         self.at(later, Happening::Answer(answer));
     }
 
@@ -192,11 +202,11 @@ fn wander(seed: u64) -> (World, usize) {
     let mut seq = [0; 2];
     let (mut others, mut now) = (0, 0);
     for _ in 0..400 {
-        now += world.rng.random_range(0..40);
+        now += world.chance.below(40);
         world.now = 100_000 + now;
-        match world.rng.random_range(0..10) {
+        match world.chance.below(10) {
             0..=4 => {
-                let publisher = world.rng.random_range(0..2);
+                let publisher = world.chance.below(2) as usize;
                 seq[publisher] += 1;
                 let push = Push {
                     identity: Identity::Batched {
@@ -219,7 +229,7 @@ fn wander(seed: u64) -> (World, usize) {
                 world.publish(3, &plain(30_000 + others));
             }
             7 => {
-                let to = world.rng.random_range(0..3);
+                let to = world.chance.below(3) as usize;
                 world.at(0, Happening::Move(to));
             }
             _ => world.at(0, Happening::Read),
