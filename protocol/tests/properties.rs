@@ -10,7 +10,7 @@ use tengen_protocol::subject::{
 };
 use tengen_protocol::{
     ClientFrame, ClientHello, ClientId, CloseCode, Codec, Data, ErrorCode, EventId, Limits, NodeId,
-    OutFrame, RawEvent, Refusal, ServerFrame, ServerHello, SessionId, Time, Uid, Value,
+    OutFrame, RawEvent, Refusal, ServerFrame, ServerHello, SessionId, Time, Uid, Value, sequence,
 };
 use uuid::Uuid;
 
@@ -282,6 +282,30 @@ proptest! {
     }
 
     #[test]
+    fn f72_frames_of_a_body_are_split_as_they_were_put_together(
+        (codec, frames) in codec().prop_flat_map(|c| (Just(c), vec(client_frame(c), 0..8))),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let frames: Vec<Bytes> = frames.iter().map(|frame| frame.encode(codec)).collect();
+        let mut body = Vec::new();
+        for frame in &frames {
+            body.extend_from_slice(frame);
+            if codec == Codec::Json {
+                body.push(b'\n');
+            }
+        }
+        let split = |body: Vec<u8>| sequence::split(codec, &body.into(), &wide()).collect::<Vec<_>>();
+        prop_assert_eq!(split(body.clone()), frames.clone());
+        // Cut half-way: what is whole comes whole, and at most one broken frame behind it.
+        body.truncate(cut.index(body.len() + 1));
+        let found = split(body);
+        let whole = found.iter().zip(&frames).take_while(|(one, other)| one == other).count();
+        prop_assert!(found.len() <= whole + 1);
+        let broken = found.get(whole).map(|rest| ClientFrame::decode(codec, rest.clone(), &wide()));
+        prop_assert!(broken.is_none_or(|decoded| decoded.is_err()));
+    }
+
+    #[test]
     fn f49_uid_and_subject_are_one_to_one(one in uid(), other in uid()) {
         let subjects = Subjects::new("tengen").expect("prefix");
         let (a, b) = (subjects.send_to_uid(&one), subjects.send_to_uid(&other));
@@ -335,6 +359,16 @@ fn client_frame_bytes(codec: Codec) -> impl Strategy<Value = Bytes> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn f74_no_body_makes_splitting_panic_or_lose_a_byte(bytes in noise()) {
+        let limits = Limits::default();
+        let rest = sequence::split(Codec::Cbor, &bytes, &limits);
+        prop_assert_eq!(rest.flatten().collect::<Vec<u8>>(), bytes.to_vec());
+        for line in sequence::split(Codec::Json, &bytes, &limits) {
+            prop_assert!(!line.contains(&b'\n') && !line.is_empty());
+        }
+    }
 
     #[test]
     fn f74_no_bytes_make_a_decoder_panic_or_disagree_with_itself(bytes in noise()) {
