@@ -1,6 +1,6 @@
 //! What nodes tell each other to serve a poll request where its session is not: requests for the home, its answers, and "who holds this session?".
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 
 use bytes::Bytes;
 

@@ -78,7 +78,7 @@ pub(super) fn judge(path: &str, text: &str, machine: &[String]) -> Vec<String> {
     if text.contains(concat!("#[", "ignore")) {
         found.push(format!("{path}: ignores a test"));
     }
-    if path.starts_with("protocol/src/") && !path.ends_with("tests.rs") {
+    if path.starts_with("protocol/src/") && !is_test(path) {
         let code = text.lines().filter_map(|line| line.split("//").next());
         for (number, line) in code.enumerate() {
             for impure in NOT_PURE.iter().filter(|impure| line.contains(**impure)) {
