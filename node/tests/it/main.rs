@@ -20,6 +20,7 @@ mod pushes;
 mod raw;
 mod requests;
 mod services;
+mod state;
 mod takeover;
 mod waiting;
 mod walk;
