@@ -3,6 +3,7 @@
 mod balanced;
 mod balancer;
 mod cuts;
+mod hops;
 mod kills;
 mod ledger;
 mod outages;
