@@ -60,13 +60,20 @@ async fn a_holder_that_hangs_costs_its_clients_a_gap_and_nobody_anything_untold(
     for link in world.doors[1].links() {
         link.reset();
     }
-    eventually("the clients of the hanging node are elsewhere", async || {
-        let mut affected = visitors.all.iter().filter(|visitor| visitor.node == 1);
-        affected.all(|visitor| {
-            let state = visitor.client.state().borrow().clone();
-            state.open && state.node.as_ref().is_some_and(|node| node.as_str() != "n1")
-        })
-    })
+    eventually(
+        "the clients of the hanging node are elsewhere",
+        async || {
+            let mut affected = visitors.all.iter().filter(|visitor| visitor.node == 1);
+            affected.all(|visitor| {
+                let state = visitor.client.state().borrow().clone();
+                state.open
+                    && state
+                        .node
+                        .as_ref()
+                        .is_some_and(|node| node.as_str() != "n1")
+            })
+        },
+    )
     .await;
     // It wakes up with sessions that have gone on without it.
     world.nodes[1].resume();

@@ -35,7 +35,12 @@ struct Pages {
     /// The last number among all items, by publisher.
     orders: [u64; 2],
     verdict: Verdict,
+    /// The first things that were not as they should be, in words.
+    odd: Vec<String>,
 }
+
+/// So many are told.
+const MAX_ODD: usize = 8;
 
 #[derive(Default)]
 struct Page {
@@ -81,6 +86,14 @@ impl Verdict {
     }
 }
 
+impl Pages {
+    fn note(&mut self, odd: impl FnOnce() -> String) {
+        if self.odd.len() < MAX_ODD {
+            self.odd.push(odd());
+        }
+    }
+}
+
 impl Ledger {
     /// Books an item.
     pub(crate) fn item(&self, (stream, number, order): Item) {
@@ -90,9 +103,12 @@ impl Ledger {
         let page = pages.streams.entry(stream).or_default();
         if number <= page.last {
             pages.verdict.repeated += 1;
+            let last = page.last;
+            pages.note(|| format!("{number} of stream {stream} after {last}"));
             return;
         }
         let missing = number - page.last - 1;
+        let after = (page.last, page.excused);
         if page.excused {
             pages.verdict.told += missing;
         } else {
@@ -104,19 +120,29 @@ impl Ledger {
             pages.verdict.reordered += 1;
         }
         *before = (*before).max(order);
+        if missing > 0 {
+            pages.note(|| format!("{number} of stream {stream} after {after:?}"));
+        }
     }
 
     /// Books a gap.
-    pub(crate) fn gap(&self) {
+    pub(crate) fn gap(&self, reason: &str) {
         let mut pages = self.0.lock();
         let pages = &mut *pages;
         pages.verdict.gaps += 1;
+        let lasts: Vec<_> = pages.streams.values().map(|page| page.last).collect();
+        pages.note(|| format!("a gap ({reason}) after {lasts:?}"));
         // A stream from which nothing has come yet may have lost its first items.
         for stream in [PLAIN_UID, PLAIN_ALL, BATCH_UID, BATCH_ALL] {
             let page = pages.streams.entry(stream).or_default();
             pages.verdict.told += std::mem::take(&mut page.untold);
             page.excused = true;
         }
+    }
+
+    /// What was odd first, in the order in which it came.
+    pub(crate) fn odd(&self) -> Vec<String> {
+        self.0.lock().odd.clone()
     }
 
     /// Whether every stream has come to its end, or what is missing there was told.
@@ -183,7 +209,7 @@ fn a_ledger_finds_what_is_lost_repeated_and_out_of_order() {
         for item in items {
             match item {
                 Some(item) => ledger.item(*item),
-                None => ledger.gap(),
+                None => ledger.gap("test"),
             }
         }
         ledger.close(&[(PLAIN_UID, end)])

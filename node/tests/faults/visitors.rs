@@ -111,7 +111,11 @@ impl Visitors {
                 client
                     .on_any(move |event| match event.id().as_str() {
                         "t/n" => books.item(event.to().expect("a numbered item")),
-                        "chsk/gap" => books.gap(),
+                        "chsk/gap" => {
+                            let data = event.to::<serde_json::Value>();
+                            let data = data.map(|data| data.to_string());
+                            books.gap(&data.unwrap_or_default());
+                        }
                         _ => {}
                     })
                     .keep();
@@ -160,6 +164,7 @@ impl Visitors {
                 client: format!("c{number}"),
                 node: visitor.node,
                 pushed: visitor.ledger.close(&ends),
+                odd: visitor.ledger.odd(),
                 outcomes,
                 handled: received.count(),
                 wrong: received.wrong(),
@@ -176,6 +181,8 @@ pub(crate) struct Report {
     pub client: String,
     pub node: usize,
     pub pushed: Verdict,
+    /// What was odd about them first.
+    pub odd: Vec<String>,
     pub outcomes: Outcomes,
     /// Events of this client that the service got, and how many of them twice or late.
     pub handled: u64,
