@@ -211,7 +211,7 @@ impl Ingest {
             }
         }
         let identity = identity(push, origin);
-        let identity = self.moves.journal.lock().name(identity, self.hub.now());
+        let identity = journal.name(identity, self.hub.now());
         let touched = &mut self.touched;
         self.hub.deliver(
             &recipients,
