@@ -25,8 +25,8 @@ pub enum PollRefused {
     LowerAttempt,
     /// A GET with a higher `n` was here before, so nobody waits for this one: 409.
     LowerTurn,
-    /// A hello of this number was never here, or the session has been released to another node: this
-    /// is not where it lives. 410.
+    /// No connection of this number is open here: its hello was never here or never answered, or it
+    /// has been closed. 410.
     HigherAttempt,
     /// The session is at another node, or on its way between two: 410, unless it can be relayed.
     Elsewhere,
@@ -218,7 +218,7 @@ impl<C> Session<C> {
         if self.over && !farewell {
             return Err(PollRefused::Over);
         }
-        if attempt > self.attempt || self.standing() != Standing::Home {
+        if attempt > self.attempt || (!self.greeted && !farewell) {
             return Err(PollRefused::HigherAttempt);
         }
         if self.transport != Transport::Poll && holds(lower) {

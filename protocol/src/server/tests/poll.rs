@@ -153,6 +153,23 @@ fn higher_attempt_than_any_hello_is_not_of_this_session() {
 }
 
 #[test]
+fn connection_that_was_closed_takes_no_get_and_no_post_of_its_attempt_any_more() {
+    let mut home = Home::polled();
+    home.session.close(CloseCode::RESTARTING, "restart");
+    let turn = home.get(1, 0).unwrap();
+    assert_eq!(home.answer_get(turn).1, Some(CloseCode::RESTARTING));
+    home.session.detach(home.link, home.now);
+    // It would be held for ever: nothing is written to whom was not greeted.
+    home.push(1);
+    assert_eq!(home.get(2, 0), Err(PollRefused::HigherAttempt));
+    let refused = home.post_at(1, 1, &[event(1)]);
+    assert_eq!(refused, Err(PollRefused::HigherAttempt));
+    home.poll_hello(&hello(2, Some(session_id()), 0));
+    let turn = home.get(1, 0).unwrap();
+    assert_eq!(home.answer_get(turn).0, [pushed(1), ack(0, 1)]);
+}
+
+#[test]
 fn count_that_cannot_be_is_refused() {
     let mut home = Home::polled();
     home.push(1);

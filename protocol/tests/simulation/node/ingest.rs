@@ -193,7 +193,11 @@ impl World {
                 passing.push(session.id().clone());
             }
             // A session that came from elsewhere holds forwards beside its queue.
-            let held = if session.debtor().is_some() { bounds.max_queue_bytes } else { 0 };
+            let held = if session.debtor().is_some() {
+                bounds.max_queue_bytes
+            } else {
+                0
+            };
             assert!(
                 session.standing() != Standing::Home
                     || session.queue_bytes() <= bounds.max_queue_bytes + held,
