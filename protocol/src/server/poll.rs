@@ -16,6 +16,7 @@ pub const POLL_BYTES: usize = 256 << 10;
 pub struct PollTurn {
     link: Link,
     turn: u32,
+    attempt: u64,
 }
 
 /// Why a GET or a POST is refused. Nothing has changed then.
@@ -125,6 +126,7 @@ impl<C> Session<C> {
         Ok(PollTurn {
             link: self.link,
             turn: self.polling.turn,
+            attempt,
         })
     }
 
@@ -170,7 +172,10 @@ impl<C> Session<C> {
         now: Millis,
         bounds: &Bounds,
     ) -> Written {
-        if !self.speaks(turn.link) {
+        // A copy of its own hello, which a proxy made, supersedes nobody: here or at another node the
+        // same client goes on, and asks again.
+        let copied = turn.attempt == self.attempt && holds(Rule::EqualAttemptReplaces);
+        if !self.speaks(turn.link) && !copied {
             return Written::superseded();
         }
         if !self.poll_is_current(turn) {

@@ -28,6 +28,8 @@ pub(crate) struct Home {
     pub(crate) wire: Option<u64>,
     /// GETs that wait at it.
     pub(crate) parked: Vec<Parked>,
+    /// It came from another node.
+    pub(crate) arrived: bool,
 }
 
 pub(crate) struct Node {

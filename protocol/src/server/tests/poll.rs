@@ -170,6 +170,18 @@ fn connection_that_was_closed_takes_no_get_and_no_post_of_its_attempt_any_more()
 }
 
 #[test]
+fn get_that_waits_is_asked_again_when_a_proxy_repeats_its_hello() {
+    let mut home = Home::polled();
+    let turn = home.get(1, 0).unwrap();
+    home.poll_hello(&hello(1, Some(session_id()), 0));
+    // Not superseded: to its client it is the same connection.
+    assert_eq!(home.answer_get(turn), (vec![], None));
+    home.push(1);
+    let turn = home.get(2, 0).unwrap();
+    assert_eq!(home.answer_get(turn).0, [pushed(1), ack(0, 1)]);
+}
+
+#[test]
 fn count_that_cannot_be_is_refused() {
     let mut home = Home::polled();
     home.push(1);

@@ -100,6 +100,7 @@ impl World {
             session,
             wire: (transport == Transport::Ws).then_some(number),
             parked: Vec::new(),
+            arrived: false,
         };
         self.nodes[node].homes.insert(id.clone(), home);
         self.greeted(number, &id, &attached);

@@ -40,10 +40,8 @@ impl World {
                 self.answer(node, reply, &answer);
             }
             ToNode::Owed { session } => {
-                let answer = match self.nodes[node].homes.contains_key(&session) {
-                    true => Answer::Granted,
-                    false => Answer::NotMine,
-                };
+                let home = self.nodes[node].homes.get(&session);
+                let answer = home.map_or(Answer::NotMine, |home| home.session.owed());
                 self.answer(node, reply, &answer);
             }
         }

@@ -56,6 +56,7 @@ impl World {
                 let there = home.session.owner().cloned();
                 if home.session.uid() == uid.as_ref() && home.session.codec() == codec {
                     home.session.arrive_again(());
+                    home.arrived = true;
                     home.session.heard_before(before, now);
                 } else {
                     apart = Some(new());
@@ -69,6 +70,7 @@ impl World {
                     session,
                     wire: None,
                     parked: Vec::new(),
+                    arrived: true,
                 };
                 self.nodes[node].homes.insert(id.clone(), home);
                 Some(id.node())
