@@ -137,7 +137,7 @@ impl Holder {
     /// Whether this node still knows of a session that it gave away: then it pays what it owes.
     fn owed(&self, session: &SessionId) -> Answer {
         match self.hub.session(session) {
-            Some(_) => Answer::Granted,
+            Some(port) => port.with(|inner| inner.session.owed()),
             None => Answer::NotMine,
         }
     }

@@ -71,8 +71,16 @@ pub(super) struct Moving<C> {
     running: Option<(NodeId, Millis)>,
     /// Held forwards that go on to the next node.
     on: Vec<Held>,
-    /// Requests that nobody will answer: the next node is to hear of it.
-    closed: Vec<u32>,
+    /// What a dead node owed, for the next node to hear.
+    dead: Vec<Dead>,
+}
+
+/// Something that will not come, at a session that has gone on.
+#[derive(Debug)]
+enum Dead {
+    Reply(u32),
+    Returned(u64),
+    Gap,
 }
 
 #[derive(Debug)]
@@ -127,7 +135,7 @@ impl<C> Moving<C> {
             refs: BTreeMap::new(),
             running: None,
             on: Vec::new(),
-            closed: Vec::new(),
+            dead: Vec::new(),
         }
     }
 
@@ -140,7 +148,7 @@ impl<C> Moving<C> {
             && self.refs.is_empty()
             && self.running.is_none()
             && self.on.is_empty()
-            && self.closed.is_empty()
+            && self.dead.is_empty()
     }
 
     fn came_from(&self, node: &NodeId) -> bool {
@@ -238,25 +246,35 @@ impl<C> Session<C> {
             .is_some_and(|(runs, _)| runs == node)
         {
             moving.running = None;
+            if let Some((position, _)) = self.inbox.running() {
+                moving.dead.push(Dead::Returned(position));
+            }
             self.inbox.set_running(0);
         }
         let taken = moving.taken.as_mut();
         let missing = taken
             .filter(|taken| taken.holder == *node)
             .is_some_and(Taken::give_up_missing);
+        if missing {
+            moving.dead.push(Dead::Gap);
+        }
         for request in refs {
             if holds(Rule::DeadOwerCloses) {
                 let _ = self.reply(request, Err(owed_by_the_dead()), bounds);
-                if self.owner().is_some()
-                    && let Some(moving) = self.moving.as_deref_mut()
-                {
-                    moving.closed.push(request);
+                if let Some(moving) = self.moving.as_deref_mut() {
+                    moving.dead.push(Dead::Reply(request));
                 }
             }
         }
         if missing {
             let _ = self.gap(GAP, bounds);
         }
+        if self.owner().is_none()
+            && let Some(moving) = self.moving.as_deref_mut()
+        {
+            moving.dead.clear();
+        }
+        self.settle_moving();
     }
 
     /// The end that was decided for the session's connection, if one was: what a hello that waited
@@ -286,6 +304,12 @@ impl<C> Session<C> {
         {
             self.moving = None;
         }
+    }
+
+    /// Bytes of forwards that wait for their own copies.
+    fn moving_held_bytes(&self) -> usize {
+        let taken = self.moving.as_deref().and_then(|m| m.taken.as_ref());
+        taken.map_or(0, Taken::held_bytes)
     }
 
     pub(super) fn moving_bytes(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Pushes, gaps and time for a session that is, or was lately, on its way between nodes.
 
 use super::taken::{Held, Own};
-use super::{Early, GAP, Moving, Standing, owed_by_the_dead};
+use super::{Dead, Early, GAP, Moving, Standing, owed_by_the_dead};
 use crate::codes::CloseCode;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -9,6 +9,7 @@ use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
 use crate::server::{Bounds, Pushed, Session};
 use crate::takeover::{Forward, Identity};
+use crate::target::Target;
 
 impl<C> Session<C> {
     /// Whether what is to be said to the client must be said at another node alone.
@@ -181,7 +182,7 @@ impl<C> Session<C> {
             return Vec::new();
         };
         let on = std::mem::take(&mut moving.on).into_iter();
-        let closed = std::mem::take(&mut moving.closed).into_iter();
+        let dead = std::mem::take(&mut moving.dead).into_iter();
         if !holds(Rule::ForwardedOn) {
             return Vec::new();
         }
@@ -191,13 +192,30 @@ impl<C> Session<C> {
             identity: held.identity,
             body: held.item.body(),
         });
-        let closed = closed.map(|request| Forward::Reply {
-            from: from.clone(),
-            session: session.clone(),
-            request,
-            outcome: Err(owed_by_the_dead()),
+        let target = match &self.uid {
+            Some(uid) => Target::Uid(uid.clone()),
+            None => Target::Anonymous,
+        };
+        let dead = dead.map(|dead| match dead {
+            Dead::Reply(request) => Forward::Reply {
+                from: from.clone(),
+                session: session.clone(),
+                request,
+                outcome: Err(owed_by_the_dead()),
+            },
+            Dead::Returned(position) => Forward::Returned {
+                from: from.clone(),
+                session: session.clone(),
+                position,
+            },
+            // To the user's other sessions that went the same way it says no untruth either.
+            Dead::Gap => Forward::Gap {
+                from: from.clone(),
+                target: target.clone(),
+                reason: GAP.to_owned(),
+            },
         });
-        let forwards = forwards.chain(closed).collect();
+        let forwards = forwards.chain(dead).collect();
         self.settle_moving();
         forwards
     }

@@ -2,7 +2,7 @@
 
 use super::Early;
 use super::taken::Forwarded;
-use crate::codes::Refusal;
+use crate::codes::{CloseCode, Refusal};
 use crate::data::Data;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -41,7 +41,15 @@ impl<C> Session<C> {
         };
         match taken.forwarded(from, *identity, item.clone(), now) {
             Forwarded::Known => Pushed::Known,
-            Forwarded::Held => Pushed::Held,
+            Forwarded::Held => {
+                let bytes = self.out.bytes() + self.moving_held_bytes();
+                if bytes > bounds.max_queue_bytes {
+                    self.abort(CloseCode::SLOW, "slow consumer");
+                    self.end_keeping_close();
+                    return Pushed::Slow;
+                }
+                Pushed::Held
+            }
             Forwarded::LetOut(held) => self.let_out(held, bounds),
         }
     }

@@ -245,7 +245,6 @@ impl<C> Session<C> {
             until: now.plus(FORWARD_MS),
             forwarding: true,
         });
-        moving.running = None;
         self.detached_at = now;
         self.out.clear();
         self.gap_at = 0;
