@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tengen_protocol::NodeId;
+use tengen_protocol::server::Bounds;
 use tengen_protocol::takeover::{Answer, ToNode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::holder;
-use crate::hub::port::Port;
+use crate::hub::port::{Port, Session};
 use crate::hub::{Hub, sweep};
 use crate::moves::{Moves, Start};
 use crate::peers::{Peers, Unanswered};
@@ -126,9 +127,14 @@ impl Debts {
                     let (this, node) = (self, &node);
                     futures_util::stream::iter(&ports)
                         .for_each_concurrent(AT_ONCE, |port| async move {
-                            // Alive, but it has started anew, or has forgotten the session.
-                            if this.knows(node, port).await == Ok(false) {
-                                this.give_up(node, port);
+                            match this.knows(node, port).await {
+                                // Alive, but it has started anew, or has forgotten the session.
+                                Ok(Answer::NotMine) => this.give_up(node, port),
+                                // The session has come home there.
+                                Ok(Answer::Void) => this.settle(port, |session, bounds| {
+                                    session.debtor_is_home(node, bounds);
+                                }),
+                                _ => {}
                             }
                         })
                         .await;
@@ -137,19 +143,23 @@ impl Debts {
         }
     }
 
-    async fn knows(&self, node: &NodeId, port: &Port) -> Result<bool, Unanswered> {
+    async fn knows(&self, node: &NodeId, port: &Port) -> Result<Answer, Unanswered> {
         let session = port.id.clone();
         let question = ToNode::Owed { session }.encode();
         let answer = self.peers.ask(node, holder::DOOR, question, LIMIT).await?;
         // What cannot be read is of a version that has forgotten nothing.
-        Ok(!matches!(Answer::decode(&answer), Ok(Answer::NotMine)))
+        Ok(Answer::decode(&answer).unwrap_or(Answer::Granted))
     }
 
     fn give_up(&self, node: &NodeId, port: &Arc<Port>) {
         self.hub.metrics().takeover.debts_given_up.increment();
+        self.settle(port, |session, bounds| session.debtor_died(node, bounds));
+    }
+
+    fn settle(&self, port: &Arc<Port>, how: impl FnOnce(&mut Session, &Bounds)) {
         let bounds = self.hub.bounds();
         let over = port.change(|session| {
-            session.debtor_died(node, bounds);
+            how(session, bounds);
             session.is_over()
         });
         self.moves.pass_on(port);

@@ -234,6 +234,16 @@ impl<C> Session<C> {
     /// What `node` owes will not come: requests resolve as `closed`, waiting items start, and if
     /// pushes are missing a gap says so. Starts nothing and wakes nobody: that is the driver's.
     pub fn debtor_died(&mut self, node: &NodeId, bounds: &Bounds) {
+        self.debtor_gone(node, true, bounds);
+    }
+
+    /// The session is home at `node` again, which owes nothing any more to where it was in between.
+    /// Whoever waits behind this node is told that nothing comes from here.
+    pub fn debtor_is_home(&mut self, node: &NodeId, bounds: &Bounds) {
+        self.debtor_gone(node, false, bounds);
+    }
+
+    fn debtor_gone(&mut self, node: &NodeId, died: bool, bounds: &Bounds) {
         let Some(moving) = self.moving.as_deref_mut() else {
             return;
         };
@@ -254,7 +264,8 @@ impl<C> Session<C> {
         let taken = moving.taken.as_mut();
         let missing = taken
             .filter(|taken| taken.holder == *node)
-            .is_some_and(Taken::give_up_missing);
+            .is_some_and(Taken::give_up_missing)
+            && died;
         if missing {
             moving.dead.push(Dead::Gap);
         }

@@ -50,7 +50,8 @@ pub enum ToNode {
         take: TakeId,
     },
     /// Does the node still know that it owes something to this session, which it gave away?
-    /// [`Answer::Granted`], or [`Answer::NotMine`] from one that has started anew.
+    /// [`Answer::Granted`], [`Answer::Void`] where the session is home again, or [`Answer::NotMine`]
+    /// from one that has started anew.
     Owed {
         /// Which session.
         session: SessionId,

@@ -260,13 +260,13 @@ impl<C> Session<C> {
     }
 
     /// The answer to [`ToNode::Owed`](crate::takeover::ToNode::Owed): whether this node may still owe the session something.
-    /// Where it has come home again, whoever asks is not where it is.
+    /// [`Answer::Void`] where it has come home again: whoever asks is not where it is.
     pub fn owed(&self) -> Answer {
         let gone = self.moving.as_deref().is_some_and(|m| m.moved.is_some());
-        if gone && !self.over {
-            Answer::Granted
-        } else {
-            Answer::NotMine
+        match (self.over, gone) {
+            (true, _) => Answer::NotMine,
+            (false, true) => Answer::Granted,
+            (false, false) => Answer::Void,
         }
     }
 }

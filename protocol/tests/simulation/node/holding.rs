@@ -150,9 +150,14 @@ impl World {
             }
             Came::Late => false,
         };
+        let back = matches!(came, Came::Answer(body) if Answer::decode(body) == Ok(Answer::Void));
         let bounds = &self.plan.bounds;
-        if let (true, Some(home)) = (gone, self.nodes[node].homes.get_mut(session)) {
-            home.session.debtor_died(debtor, bounds);
+        if let (true, Some(home)) = (gone || back, self.nodes[node].homes.get_mut(session)) {
+            if back {
+                home.session.debtor_is_home(debtor, bounds);
+            } else {
+                home.session.debtor_died(debtor, bounds);
+            }
             self.ledger.totals.debts_given_up += 1;
             self.pass_on(node, session);
             self.start_items(node, session);

@@ -270,9 +270,9 @@ fn nobody_waits_for_ever_for_a_reply_that_was_given_where_the_session_came_home(
     a.replies(1, 1);
     assert_eq!(a.written(), ["#1"]);
     // b is owed by a, and c by b; a says that it owes nothing.
-    assert_eq!(a.asked(&owed), Answer::NotMine);
+    assert_eq!(a.asked(&owed), Answer::Void);
     let bounds = b.bounds.clone();
-    b.session().debtor_died(&node("a"), &bounds);
+    b.session().debtor_is_home(&node("a"), &bounds);
     b.collect();
     carry(&mut [&mut a, &mut b, &mut c]);
     for gone in [&mut b, &mut c] {
