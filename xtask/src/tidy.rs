@@ -3,6 +3,7 @@
 mod files;
 mod layers;
 mod packages;
+mod promises;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ fn offences(workspace: &Workspace) -> Result<Vec<String>> {
     let mut found = layers::check(&workspace.metadata);
     found.extend(packages::check(&workspace.metadata, &sources));
     found.extend(files::check(&sources));
+    found.extend(promises::check(&sources));
     Ok(found)
 }
 

@@ -1,6 +1,6 @@
 //! The rules find what they are for, and the project keeps them.
 
-use super::{files, layers, offences, packages};
+use super::{files, layers, offences, packages, promises};
 use crate::workspace::Workspace;
 
 #[test]
@@ -71,4 +71,12 @@ fn a_file_that_breaks_a_rule_is_named() {
         ),
         0
     );
+}
+
+#[test]
+fn the_names_of_tests_are_found_in_a_table_of_promises() {
+    let table =
+        "| `node` | `a_push_that_is_promised_to_arrive` | `tengen_hub_sessions_slow_total` |";
+    let names: Vec<_> = promises::names(table).collect();
+    assert_eq!(names, ["a_push_that_is_promised_to_arrive"]);
 }
