@@ -229,8 +229,15 @@ async fn f106_a_burst_costs_little_more_than_its_payload_on_both_transports() {
 }
 
 #[tokio::test]
-async fn ways_back_are_measured_and_lose_nothing() {
-    let report = figure(&["resume", "--rounds", "5", "--items", "3"]).await;
+async fn f62_ways_back_to_the_same_node_and_to_another_are_measured_and_lose_nothing() {
+    let arguments = ["resume", "--rounds", "5", "--items", "3"];
+    let report = figure(&arguments).await;
     assert_eq!(report["rows"].as_array().map(Vec::len), Some(2), "{report}");
     assert_eq!(report["ledger"]["in_order"], 5 * 3, "{report}");
+
+    let nats = NatsServer::start().await;
+    let report = figure(&[&["--nats-url", &nats.url()][..], &arguments].concat()).await;
+    assert_eq!(report["rows"][2]["name"], "takeover, other node");
+    assert_eq!(report["rows"][2]["count"], 5);
+    assert_eq!(report["ledger"]["in_order"], 5 * 3 * 2, "{report}");
 }
