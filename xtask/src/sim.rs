@@ -69,7 +69,10 @@ pub(crate) fn command(workspace: &Workspace) -> Command {
     cargo
         .args(["test", "--quiet", "--package", "tengen-protocol"])
         // Three times as many worlds in the time; only this crate is compiled once more for it.
-        .args(["--config", "profile.dev.package.tengen-protocol.opt-level=2"])
+        .args([
+            "--config",
+            "profile.dev.package.tengen-protocol.opt-level=2",
+        ])
         .args(["--features", "mutations", "--test", "simulation"])
         .current_dir(&workspace.root);
     cargo

@@ -14,8 +14,8 @@ use crate::takeover::{
 impl<C> Session<C> {
     /// Another node asks for the session.
     ///
-    /// A release that is refused changes nothing, with two exceptions that end the session, as a
-    /// hello here would: another user, and a count that cannot be.
+    /// A release that is refused changes nothing, with exceptions that end the session, as a hello
+    /// here would: another user or codec, and a count that cannot be.
     pub fn release(&mut self, release: &Release, now: Millis) -> Released {
         let answer = |answer| Released::Answer(answer);
         if self.over {
