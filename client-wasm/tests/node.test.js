@@ -12,6 +12,7 @@ import { until } from "./server.js";
 const WAYS = ["ws", "poll", "auto"].flatMap((transport) => ["cbor", "json"].map((codec) => ({ transport, codec })));
 
 let node;
+let logged = "";
 let address;
 let admin;
 
@@ -19,7 +20,8 @@ before(async () => {
   const binary = process.env.TENGEN_NODE_BIN;
   assert.ok(binary, "TENGEN_NODE_BIN names a tengen-node; `cargo xtask test javascript` sets it");
   const options = ["--demo", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log", "warn"];
-  node = spawn(binary, options, { stdio: ["ignore", "pipe", "inherit"] });
+  node = spawn(binary, options, { stdio: ["ignore", "pipe", "pipe"] });
+  node.stderr.setEncoding("utf8").on("data", (text) => (logged += text));
   for await (const line of createInterface({ input: node.stdout })) {
     const found = line.match(/^listening public=(\S+) admin=(\S+)$/);
     if (!found) continue;
@@ -96,3 +98,18 @@ for (const { transport, codec } of WAYS) {
     assert.equal(stdout, "ends");
   });
 }
+
+test("f98_the_page_turns_the_nodes_log_up_and_down", async () => {
+  const socket = await connect(address);
+  await until(() => socket.state.open);
+  assert.doesNotMatch(logged, /DEBUG/);
+  assert.equal(await socket.request("example/log-level", "debug"), null);
+  await until(() => {
+    socket.reconnect();
+    return /DEBUG/.test(logged);
+  });
+  const unknown = await socket.request("example/log-level", "loud").catch((error) => error);
+  assert.deepEqual([unknown.kind, unknown.code], ["application", 1003]);
+  assert.equal(await socket.request("example/log-level", "warn"), null);
+  socket.close();
+});

@@ -1,4 +1,4 @@
-//! A whole server to copy: five handlers, pushes to users and to everyone, a login, and the example page.
+//! A whole server to copy: seven handlers, pushes to users and to everyone, a login, and the example page.
 //!
 //! `cargo run --example reference`, then open the address it prints in two tabs.
 //! Set `TENGEN_NATS_URL` (and one `TENGEN_COOKIE_KEY` for all) to run several of them as one cluster.
@@ -17,18 +17,28 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tengen_node::config::{Config, Sources};
-use tengen_node::{Answer, AppError, Handle, Identity, Node, NodeBuilder, Payload, Reply, assets};
+use tengen_node::{Answer, AppError, Handle, Identity, LogLevel, Node, NodeBuilder, Payload};
+use tengen_node::{Reply, Telemetry, assets};
 use tengen_protocol::{ClientId, Data, NodeId, Uid};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tower_cookies::{CookieManagerLayer, Cookies};
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = Sources::default();
     settings.add_environment(std::env::vars())?;
     let config = Config::load(&settings)?;
-    let node = handlers(Node::builder().config(config)).build().await?;
+    // Before the async runtime starts: it may export traces from a thread of its own.
+    let telemetry = Telemetry::install(&config)?;
+    let served = tokio::runtime::Runtime::new()?.block_on(serve(config, telemetry.log_level()));
+    telemetry.shutdown();
+    served
+}
+
+async fn serve(config: Config, log: LogLevel) -> Result<(), Box<dyn Error>> {
+    let node = handlers(Node::builder().config(config), log)
+        .build()
+        .await?;
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     println!("open http://{}/", listener.local_addr()?);
     node.serve(listener, node.router().merge(pages(&node)))
@@ -39,7 +49,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 // --- what clients may send ----------------------------------------------------------------------
 
 /// Registers every event of the example page.
-pub fn handlers(builder: NodeBuilder) -> NodeBuilder {
+pub fn handlers(builder: NodeBuilder, log: LogLevel) -> NodeBuilder {
     let ticker = Ticker::default();
     builder
         .on("example/echo", echo)
@@ -51,6 +61,13 @@ pub fn handlers(builder: NodeBuilder) -> NodeBuilder {
             move |handle: Handle, node: NodeId| {
                 let ticker = ticker.clone();
                 async move { ticker.toggle(handle, node).await }
+            },
+        )
+        .on(
+            "example/log-level",
+            move |Payload(level): Payload<String>| {
+                let log = log.clone();
+                async move { log_level(&log, &level) }
             },
         )
         // May overlap: while one waits, the other events of its session go on.
@@ -117,6 +134,15 @@ async fn slow(reply: Reply) {
     tokio::time::sleep(Duration::from_secs(10)).await;
     // Fails when the caller no longer waits: it was told `timeout`.
     let _too_late = reply.answer("at last");
+}
+
+/// How much the node logs. Anybody may turn it here; a server for more than a demo asks who it is.
+fn log_level(log: &LogLevel, level: &str) -> Result<Answer<()>, AppError> {
+    let known: Result<tracing::Level, _> = level.parse();
+    let level = known.map_err(|error| AppError::new(1003, error.to_string()))?;
+    log.set(level.as_str())
+        .map(Answer)
+        .map_err(|error| AppError::new(1003, error.to_string()))
 }
 
 fn not_pushed(error: impl std::fmt::Display) -> AppError {

@@ -180,6 +180,7 @@ $("codec").addEventListener("change", open);
 $("transport-choice").addEventListener("change", open);
 
 click("clear", () => $("log").replaceChildren());
+$("node-level").addEventListener("change", () => $("node-level").value && request("example/log-level", $("node-level").value));
 $("level").addEventListener("change", () => ($("log").dataset.level = $("level").value));
 
 await open();

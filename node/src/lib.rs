@@ -56,5 +56,5 @@ pub use identity::session_map::SessionMap;
 pub use identity::{Identity, NewVisitors};
 pub use push::PushError;
 pub use server::Node;
-pub use telemetry::Telemetry;
+pub use telemetry::{LogLevel, Telemetry};
 pub use tengen_protocol::Transport;

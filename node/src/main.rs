@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tengen_node::config::{self, Config, ConfigError, KEYS};
-use tengen_node::{Node, Telemetry, assets};
+use tengen_node::{LogLevel, Node, Telemetry, assets};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -136,7 +136,7 @@ fn main() -> ExitCode {
     for variable in &sources.unknown_variables {
         tracing::warn!(variable, "no setting of this name");
     }
-    let outcome = run(config);
+    let outcome = run(config, telemetry.log_level());
     telemetry.shutdown();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -159,14 +159,14 @@ fn print_settings(config: &Config) {
     }
 }
 
-fn run(config: Config) -> anyhow::Result<()> {
+fn run(config: Config, log: LogLevel) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(serve(config))
+        .block_on(serve(config, log))
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, log: LogLevel) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -176,7 +176,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let demo = config.demo;
     let builder = Node::builder().config(config);
     let builder = if demo {
-        reference::handlers(builder)
+        reference::handlers(builder, log)
     } else {
         builder
     };

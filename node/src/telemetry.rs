@@ -11,7 +11,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::config::{Config, LogFormat};
 use crate::metrics::{Kind, Metrics};
@@ -20,6 +20,23 @@ use crate::metrics::{Kind, Metrics};
 #[derive(Debug)]
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
+    log_level: LogLevel,
+}
+
+/// How much the process logs, changed while it runs. Clones change the same.
+#[derive(Clone, Debug)]
+pub struct LogLevel {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl LogLevel {
+    /// Logs by `filter` from now on, as in `info,tengen_node=debug`.
+    ///
+    /// # Errors
+    /// A filter that cannot be parsed: nothing changes.
+    pub fn set(&self, filter: &str) -> anyhow::Result<()> {
+        Ok(self.filter.reload(EnvFilter::try_new(filter)?)?)
+    }
 }
 
 impl Telemetry {
@@ -32,7 +49,7 @@ impl Telemetry {
     /// # Errors
     /// A log filter that cannot be parsed, an exporter that cannot be built, a second call.
     pub fn install(config: &Config) -> anyhow::Result<Telemetry> {
-        let filter = || EnvFilter::try_new(&config.log);
+        let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&config.log)?);
         let lines = match config.log_format {
             LogFormat::Text => tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
@@ -55,10 +72,17 @@ impl Telemetry {
             tracing_opentelemetry::layer().with_tracer(provider.tracer("tengen"))
         });
         tracing_subscriber::registry()
-            .with(lines.with_filter(filter()?))
+            .with(lines.with_filter(filter))
             .with(spans)
             .try_init()?;
-        Ok(Telemetry { tracer })
+        let log_level = LogLevel { filter: handle };
+        Ok(Telemetry { tracer, log_level })
+    }
+
+    /// A hold on how much is logged, for whoever may change it.
+    #[must_use]
+    pub fn log_level(&self) -> LogLevel {
+        self.log_level.clone()
     }
 
     /// Exports what waits and ends the exporter's thread. Blocks up to a few seconds.

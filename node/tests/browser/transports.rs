@@ -161,7 +161,11 @@ async fn f98_every_control_of_the_page_works_on_each_transport_and_codec() {
     let (browser, other) = tokio::join!(Browser::start(), Browser::start());
     let tab = browser.first_tab(demo.url()).await;
     let stranger = other.first_tab(demo.url()).await;
-    for (transport, codec) in [("poll", "json"), ("poll", "cbor"), ("ws", "json")] {
+    for (transport, codec, level) in [
+        ("poll", "json", "debug"),
+        ("poll", "cbor", "warn"),
+        ("ws", "json", "info"),
+    ] {
         browser.choose(&tab, "transport-choice", transport).await;
         browser.choose(&tab, "codec", codec).await;
         let shown = format!("{transport} · {}", codec.to_uppercase());
@@ -200,6 +204,10 @@ async fn f98_every_control_of_the_page_works_on_each_transport_and_codec() {
         browser.click(&tab, "break").await;
         browser.sees(&tab, "library", "unexpected").await;
         browser.opened(&tab).await;
+
+        browser.click(&tab, "clear").await;
+        browser.choose(&tab, "node-level", level).await;
+        browser.sees(&tab, "reply", "example/log-level").await;
 
         // Ten logins in a second, and what comes of them is one user.
         browser.click(&tab, "logins").await;
