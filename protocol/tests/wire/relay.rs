@@ -7,7 +7,7 @@ use tengen_protocol::{Codec, Data, NodeId, SessionId, Uid, Value};
 use crate::golden;
 
 fn session() -> SessionId {
-    SessionId::new(&NodeId::parse("n1").unwrap(), [0; 16])
+    SessionId::new(&NodeId::parse("n1").expect("valid"), [0; 16])
 }
 
 fn requests() -> Vec<(&'static str, ToHome)> {
@@ -27,11 +27,11 @@ fn requests() -> Vec<(&'static str, ToHome)> {
             "a POST of alice",
             ToHome::Post(RelayedPost {
                 session: session(),
-                uid: Some(Uid::parse("alice").unwrap()),
+                uid: Some(Uid::parse("alice").expect("valid")),
                 attempt: 2,
                 first: 3,
                 codec: Codec::Json,
-                peer: "127.0.0.1:4711".parse().unwrap(),
+                peer: "127.0.0.1:4711".parse().expect("valid"),
                 uri: "/chsk?first=3".to_owned(),
                 headers: vec![
                     ("host".to_owned(), Bytes::from_static(b"example.com")),
@@ -56,7 +56,7 @@ fn answers() -> Vec<(&'static str, FromHome)> {
             FromHome::Refused(409, 4505, "a newer connection was here".to_owned()),
         ),
         ("not mine", FromHome::NotMine),
-        ("mine", FromHome::Mine(NodeId::parse("n2").unwrap())),
+        ("mine", FromHome::Mine(NodeId::parse("n2").expect("valid"))),
     ]
 }
 
@@ -112,7 +112,7 @@ fn a_message_cut_anywhere_is_refused_and_read_by_nobody() {
 fn later_versions_and_other_kinds_are_told_apart_from_broken_ones() {
     let (number, text) = (Value::Int, |text: &str| Value::Text(text.to_owned()));
     let encoded = |fields: Vec<Value>| {
-        let data = Data::from_value(Codec::Cbor, &Value::Array(fields)).unwrap();
+        let data = Data::from_value(Codec::Cbor, &Value::Array(fields)).expect("valid");
         data.bytes().clone()
     };
     let later = encoded(vec![number(2), number(34), text("whatever")]);

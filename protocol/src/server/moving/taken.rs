@@ -87,7 +87,7 @@ impl Taken {
             streams.insert(publisher, stream);
         }
         for (publisher, upto) in &before.publishers {
-            let stream = streams.entry(*publisher).or_insert_with(Stream::default);
+            let stream = streams.entry(*publisher).or_default();
             stream.heard = Some(upto.last);
         }
         let clock = |at: Millis, age: u64| Millis(at.0.saturating_sub(age));
@@ -167,10 +167,7 @@ impl Taken {
                 while let Some(held) = self.take_held(earlier) {
                     first.push(held);
                 }
-                let stream = self
-                    .streams
-                    .entry(publisher)
-                    .or_insert_with(Stream::default);
+                let stream = self.streams.entry(publisher).or_default();
                 stream.came(place);
             }
             None => while self.take_held(|held| held.identity == *identity).is_some() {},
@@ -250,10 +247,7 @@ impl Taken {
                 let Some((publisher, place)) = identity.place() else {
                     return Forwarded::Known;
                 };
-                let stream = self
-                    .streams
-                    .entry(publisher)
-                    .or_insert_with(Stream::default);
+                let stream = self.streams.entry(publisher).or_default();
                 will_come = !stream.dropped(place);
                 let came = will_come && stream.own >= Some(place);
                 let again = |held: &Held| held.identity == identity;
@@ -340,10 +334,7 @@ impl Taken {
     /// A push is in line now.
     pub(super) fn appended(&mut self, identity: &Identity, forwarded: bool) {
         if let Some((publisher, place)) = identity.place() {
-            let stream = self
-                .streams
-                .entry(publisher)
-                .or_insert_with(Stream::default);
+            let stream = self.streams.entry(publisher).or_default();
             stream.newest = stream.newest.max(place);
         }
         if forwarded {
