@@ -12,9 +12,11 @@ use crate::target::Target;
 const MAX_PUBLISHERS: usize = 4096;
 /// A publisher silent for longer is forgotten: as long as its numbers are watched at all.
 const FORGET_PUBLISHER_MS: u64 = 600_000;
-/// A push without number and message id is remembered for this long. Twice the second by which
-/// nodes may differ in hearing it would do if both remembered back to the same moment.
-const CONTENTS_MS: u64 = 4_000;
+/// A push without number and message id is remembered for this long: by so much less a second may
+/// one node lag behind another, after a pause for instance.
+const CONTENTS_MS: u64 = 10_000;
+/// The newest of them that go into one answer, so that a flood makes no move expensive.
+const MAX_CONTENTS: usize = 4_096;
 /// A count is remembered for this long at least, unless very many are fresh: longer than any session
 /// remembers where it came from.
 const COUNTS_MS: u64 = 30_000;
@@ -31,7 +33,7 @@ const MAX_OTHERS: usize = 65_536;
 /// and dropped before the session was registered. And note it *after* all sessions have got it:
 /// what a session has beyond its node's journal it knows itself, but not the reverse.
 ///
-/// Bounded: 4,096 publishers; 65,536 contents (4 s) and as many message ids (10 s).
+/// Bounded: 4,096 publishers; 65,536 contents and as many message ids, of 10 s.
 #[derive(Debug, Default)]
 pub struct Journal {
     publishers: HashMap<u128, (Place, Millis)>,
@@ -166,7 +168,12 @@ impl Journal {
     /// What has been applied that may concern a session of `uid`. Linear in what is remembered.
     pub fn extract(&self, uid: Option<&Uid>, now: Millis) -> Applied {
         let publishers = self.publishers.iter();
-        let contents = self.contents.of(uid, now, CONTENTS_MS);
+        let mut contents = self.contents.of(uid, now, CONTENTS_MS);
+        let mut reach = self.contents.reach(now, CONTENTS_MS);
+        let old = contents.len().saturating_sub(MAX_CONTENTS);
+        if let Some((_, age)) = contents.drain(..old).next_back() {
+            reach = reach.min(age);
+        }
         let heard = |((content, count), age)| HeardContent {
             content,
             count,
@@ -176,7 +183,7 @@ impl Journal {
             publishers.map(|(publisher, (place, _))| (*publisher, *place)),
             self.messages.of(uid, now, MESSAGES_MS),
             contents.into_iter().map(heard).collect(),
-            self.contents.reach(now, CONTENTS_MS),
+            reach,
         )
     }
 }

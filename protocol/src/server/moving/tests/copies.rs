@@ -159,14 +159,14 @@ fn pushes_for_others_are_not_among_what_a_session_has() {
 }
 
 #[test]
-fn a_journal_forgets_contents_after_four_seconds_and_message_ids_after_ten() {
+fn a_journal_forgets_contents_and_message_ids_after_ten_seconds() {
     let mut journal = Journal::new();
     let now = Millis(50_000);
     journal.note(&Target::All, &Identity::Content(1), now);
     journal.note(&Target::All, &Identity::Message(2), now);
     let at = |later| journal.extract(None, now.plus(later));
-    assert_eq!(at(4_000).contents.len(), 1);
-    assert_eq!(at(4_001).contents, []);
+    assert_eq!(at(10_000).contents.len(), 1);
+    assert_eq!(at(10_001).contents, []);
     assert_eq!(at(10_000).messages, [(2, 10_000)]);
     assert_eq!(at(10_001).messages, []);
 }
@@ -186,8 +186,8 @@ fn a_journal_is_bounded_and_knows_how_far_back_it_reaches() {
         journal.note(&Target::All, &publisher, now);
     }
     let applied = journal.extract(None, Millis(51_000));
-    assert_eq!(applied.contents.len(), 65_536);
-    assert!(applied.reach_ms < 1_000, "{}", applied.reach_ms);
+    assert_eq!(applied.contents.len(), 4_096);
+    assert!(applied.reach_ms < 100, "{}", applied.reach_ms);
     assert!(applied.publishers.len() <= 4_096);
     assert!(applied.publishers.contains_key(&79_999), "the newest stay");
 }
