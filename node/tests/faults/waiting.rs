@@ -288,3 +288,38 @@ async fn f56_an_idle_poll_is_answered_after_its_time_and_the_client_polls_again_
     }
     assert!(guest.is_open());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_says_again_of_an_older_connection_changes_nothing() {
+    let stage = Stage::start().await;
+    let guests = stage.guests().await;
+    let repeated = guests.iter().map(async |guest| {
+        // Its second connection names the session; the third supersedes it.
+        let mut second = None;
+        for _ in 0..2 {
+            second = guest.proxy.links().last().cloned();
+            let before = guest.proxy.accepted();
+            guest.client.reconnect().await.expect("it runs");
+            eventually("it is back", async || {
+                guest.proxy.accepted() > before && guest.is_open()
+            })
+            .await;
+            guest.echo().await;
+        }
+        let session = guest.client.state().borrow().session.clone();
+        let mut state = guest.client.state();
+        state.mark_unchanged();
+        let second = second.expect("it was connected");
+        assert!(!second.first_bytes().is_empty(), "{:?}", guest.by);
+        let mut again = second.replay().await.expect("the node listens");
+        // Whatever the node has to say to it.
+        let mut answer = [0; 64];
+        let read = tokio::io::AsyncReadExt::read(&mut again, &mut answer);
+        let read = within(SLACK * 5, "an answer", read).await;
+        assert!(read.is_ok_and(|bytes| bytes > 0), "{:?}", guest.by);
+        guest.echo().await;
+        assert!(!state.has_changed().expect("it lives"), "{:?}", guest.by);
+        assert_eq!(guest.client.state().borrow().session, session);
+    });
+    join_all(repeated).await;
+}
