@@ -22,6 +22,8 @@ pub const HEADER_MESSAGE_ID: &str = "Nats-Msg-Id";
 pub const HEADER_ONLY: &str = "Tengen-Only";
 /// `Tengen-Except`: the push is not for this client.
 pub const HEADER_EXCEPT: &str = "Tengen-Except";
+/// `Tengen-Flush`: with the value `1` the push does not wait in any batching window.
+pub const HEADER_FLUSH: &str = "Tengen-Flush";
 /// `Content-Type`: `application/cbor`, else the body is JSON.
 pub const HEADER_CONTENT_TYPE: &str = "Content-Type";
 /// `traceparent`: the W3C trace the push belongs to.
@@ -38,12 +40,14 @@ pub struct Push {
     pub id: u128,
     /// Whether its publisher wants to know how many clients it was queued for.
     pub report: bool,
+    /// Whether it leaves at once, with what stands before it, whatever a node's batching windows say.
+    pub flush: bool,
     /// The event, `["ns/name", data]`, as it was written. Not checked.
     pub event: (Codec, Bytes),
 }
 
 impl Push {
-    /// A push to every client of `target`, without id or report.
+    /// A push to every client of `target`, without id, report or flush.
     #[must_use]
     pub fn new(target: Target, codec: Codec, event: Bytes) -> Push {
         Push {
@@ -51,6 +55,7 @@ impl Push {
             filter: Filter::None,
             id: 0,
             report: false,
+            flush: false,
             event: (codec, event),
         }
     }

@@ -175,6 +175,7 @@ fn read_push(
         filter,
         id,
         report: false,
+        flush: text("tengen-flush")? == Some("1"),
         event: (codec, body),
     })
 }

@@ -116,7 +116,9 @@ settings! {
     hello_timeout: Duration = "5s" in "100ms"..="60s";
     /// How long a poll that has nothing to tell is held before it is answered empty. Keep it below the idle timeout of every proxy in front (nginx 60 s, Heroku 55 s).
     poll_timeout: Duration = "20s" in "100ms"..="59s";
-    /// How long a held poll, once a first item has come, waits for further ones to answer with them at once. 0s = not at all.
+    /// How long pushes to a WebSocket wait for further ones, to leave in one write. 0s = not at all: under load they gather by themselves. A push may say that it does not wait (`flush`).
+    ws_window: Duration = "0s" in "0s"..="1s";
+    /// The same for a held poll, whose answer is a request of its own for the client.
     poll_window: Duration = "10ms" in "0s"..="1s";
     /// Bodies of POSTs that are being taken at once, all together; beyond it a POST is refused (429).
     post_bytes: Bytes = "64MiB" in "1MiB"..="1TiB";

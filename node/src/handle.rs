@@ -126,6 +126,15 @@ impl<'a> SendTo<'a> {
         self
     }
 
+    /// Lets it leave at once, and what stands before it: no batching window of a node
+    /// (`ws_window`, `poll_window`) holds it back.
+    pub fn flush(mut self) -> Self {
+        if let Ok(push) = &mut self.push {
+            push.flush = true;
+        }
+        self
+    }
+
     /// Hands the push over without waiting for the bus: a loop of these travels as one batch and
     /// arrives in few socket writes. In order with the pushes that are awaited.
     ///

@@ -10,6 +10,7 @@ pub(crate) mod sweep;
 mod tests;
 pub(crate) mod touched;
 pub(crate) mod user;
+pub(crate) mod window;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ use self::budget::Budget;
 use self::members::Crowd;
 use self::port::{Port, Session};
 use self::user::{Groups, Registration};
+use self::window::Window;
 use crate::interest::Routing;
 use crate::metrics::Metrics;
 
@@ -39,6 +41,8 @@ pub(crate) struct HubConfig {
     /// All queues together; beyond it sessions are ended, see [`Hub::settle`].
     pub node_queue_bytes: usize,
     pub session_ttl: Duration,
+    /// How long pushes to a WebSocket wait for further ones; zero = not at all.
+    pub ws_window: Duration,
 }
 
 impl HubConfig {
@@ -50,6 +54,7 @@ impl HubConfig {
             max_arriving: 4096,
             node_queue_bytes: 512 << 20,
             session_ttl: Duration::from_secs(60),
+            ws_window: Duration::ZERO,
         }
     }
 }
@@ -63,6 +68,7 @@ pub(crate) struct Hub {
     next_shard: AtomicUsize,
     groups: Arc<Groups>,
     budget: Arc<Budget>,
+    pub(crate) window: Window,
     metrics: Arc<Metrics>,
 }
 
@@ -125,6 +131,7 @@ impl Hub {
             next_shard: AtomicUsize::new(0),
             groups: Arc::new(Groups::new(routing)),
             budget: Arc::new(Budget::new(config.node_queue_bytes)),
+            window: Window::new(config.ws_window),
             metrics,
             config,
         })

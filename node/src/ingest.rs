@@ -91,7 +91,7 @@ impl Ingest {
             seen: Seen::new(ID_WINDOW, MAX_IDS),
             warn_malformed: Seldom::new(MINUTE),
             warn_shed: Seldom::new(MINUTE),
-            touched: Touched::default(),
+            touched: Touched::with_window(hub.window.is_open()),
             arrived: Vec::new(),
             gap_owed: false,
             hub,
@@ -213,6 +213,7 @@ impl Ingest {
         let identity = identity(push, origin);
         let identity = journal.name(identity, self.hub.now());
         let touched = &mut self.touched;
+        touched.set_flush(push.flush);
         self.hub.deliver(
             &recipients,
             &push.filter,

@@ -387,6 +387,7 @@ fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
         .ping_ms
         .saturating_mul(2)
         .saturating_add(5_000);
+    options.ws_window = config.ws_window;
     options.bounds.batch_poll_ms =
         u64::try_from(config.poll_window.as_millis()).unwrap_or(u64::MAX);
     options.bounds.default_timeout_ms =

@@ -104,6 +104,10 @@ impl Spine {
             stop.clone(),
         ));
         tracker.spawn(Arc::clone(&moves.forwards).run(stop.clone()));
+        if hub.window.is_open() {
+            let (hub, stop) = (Arc::clone(&hub), stop.clone());
+            tracker.spawn(async move { hub.window.run(stop).await });
+        }
         tracker.spawn(sweep::run(Arc::clone(&hub), beside, stop.clone()));
         Ok(Self {
             hub,

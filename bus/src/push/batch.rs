@@ -1,7 +1,7 @@
 //! The batch: many pushes of one publisher in one message, numbered, little-endian.
 //!
 //! `u8 version=1, u128 publisher, u64 seq, u16 n`, then n times `u8 target (0 uid, 1 anonymous,
-//! 2 all; + 128 = report wanted), u16 len + uid, u8 filter (0 none, 1 only, 2 except), u16 len +
+//! 2 all; + 128 = report wanted, + 64 = flush), u16 len + uid, u8 filter (0 none, 1 only, 2 except), u16 len +
 //! client, u128 message id, u8 codec (0 JSON, 1 CBOR), u32 len + event`. The uid is empty unless
 //! the target is one, the client unless the filter is one. Golden bytes: `protocol/wire/bus.json`.
 
@@ -20,6 +20,7 @@ pub const MAX_PUSHES: usize = u16::MAX as usize;
 /// Bytes of a push without uid, client and event.
 const ITEM_BYTES: usize = 1 + 2 + 1 + 2 + 16 + 1 + 4;
 const REPORT: u8 = 128;
+const FLUSH: u8 = 64;
 
 /// The head of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Writer {
         let (codec, event) = &push.event;
         let bytes = &mut self.bytes;
         bytes.reserve(item_bytes(push));
-        bytes.put_u8(target | if push.report { REPORT } else { 0 });
+        bytes.put_u8(target | flags(push));
         put_short(bytes, uid);
         bytes.put_u8(filter);
         put_short(bytes, client);
@@ -260,7 +261,7 @@ impl RawItem {
 
     fn read(self) -> Result<Push, Refusal> {
         let bad = |what: &str| Refusal::new(ErrorCode::BAD_EVENT, what);
-        let target = match (self.target & !REPORT, self.uid.is_empty()) {
+        let target = match (self.target & !(REPORT | FLUSH), self.uid.is_empty()) {
             (0, _) => Target::Uid(Uid::parse(text(&self.uid)?)?),
             (1, true) => Target::Anonymous,
             (2, true) => Target::All,
@@ -280,14 +281,21 @@ impl RawItem {
             _ => return Err(bad("push in an unknown codec")),
         };
         let report = self.target & REPORT != 0;
+        let flush = self.target & FLUSH != 0;
         Ok(Push {
             target,
             filter,
             id: self.id,
             report,
+            flush,
             event: (codec, self.event),
         })
     }
+}
+
+/// What a push wants beside its target.
+fn flags(push: &Push) -> u8 {
+    (if push.report { REPORT } else { 0 }) | (if push.flush { FLUSH } else { 0 })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, Refusal> {

@@ -7,8 +7,8 @@ use tengen_protocol::{
 };
 
 use super::{
-    Filter, HEADER_CONTENT_TYPE, HEADER_EXCEPT, HEADER_MESSAGE_ID, HEADER_ONLY, HEADER_TRACEPARENT,
-    Push, Sequences, Target, batch, message_id, sequences::Observed,
+    Filter, HEADER_CONTENT_TYPE, HEADER_EXCEPT, HEADER_FLUSH, HEADER_MESSAGE_ID, HEADER_ONLY,
+    HEADER_TRACEPARENT, Push, Sequences, Target, batch, message_id, sequences::Observed,
 };
 use crate::{
     headers::Headers,
@@ -107,6 +107,7 @@ pub fn decode(
         filter,
         id: headers.first(HEADER_MESSAGE_ID).map_or(0, message_id),
         report: reply.is_some(),
+        flush: headers.first(HEADER_FLUSH) == Some("1"),
         event: (codec, body),
     };
     let traceparent = headers.first(HEADER_TRACEPARENT).map(str::to_owned);

@@ -54,6 +54,7 @@ pub(super) fn push(value: &Value) -> Push {
         },
         id: number(&value["id"]),
         report: value["report"].as_bool().unwrap_or(false),
+        flush: value["flush"].as_bool().unwrap_or(false),
         event: (
             if text("codec") == "cbor" {
                 tengen_protocol::Codec::Cbor

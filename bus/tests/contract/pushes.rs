@@ -61,6 +61,7 @@ async fn pushes_arrive_in_order_once_with_their_place(world: World) {
         filter: Filter::Only("tab-1".parse().expect("a client")),
         id: 7,
         report: true,
+        flush: true,
         ..to("alice@example.com", 0)
     };
     publisher.push(&filtered).await.expect("pushed");

@@ -7,7 +7,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 use tengen_protocol::server::{self, Bounds, Link, PollTurn, Pushed, Standing};
 use tengen_protocol::takeover::Identity;
-use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Uid};
+use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Transport, Uid};
 
 use super::budget::Budget;
 use super::members::Seats;
@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     hungry: bool,
     /// A POST for which there was no room. Of several only the newest waits on.
     room_waker: Option<Waker>,
+    /// Stands in the line of those who are woken when their batching window is over.
+    in_window: bool,
 }
 
 impl Inner {
@@ -126,6 +128,7 @@ impl Port {
                 waker: None,
                 hungry: false,
                 room_waker: None,
+                in_window: false,
             }),
         }
     }
@@ -215,11 +218,22 @@ impl Port {
         touched.account(inner.session.queue_bytes() as i64 - before as i64);
         let slow = pushed == Pushed::Slow;
         // A slow consumer's socket is blocked; its connection has to close all the same.
-        let wakers = if slow {
+        if touched.flush {
+            inner.session.flush();
+        }
+        let is_ws = inner.session.transport() == Transport::Ws;
+        let waits = touched.window && !touched.flush && is_ws;
+        let wakers = if slow || (touched.flush && !is_ws) {
+            // A poll keeps its own window, in which pushes do not wake it.
             inner.unpark()
+        } else if waits {
+            [None, None]
         } else {
             [inner.unpark_hungry(), None]
         };
+        if waits && inner.hungry && !std::mem::replace(&mut inner.in_window, true) {
+            touched.held_back.push(Arc::clone(self));
+        }
         drop(inner);
         for waker in wakers.into_iter().flatten() {
             touched.wake_later(waker);
@@ -228,6 +242,26 @@ impl Port {
             touched.end_later(self);
         }
         pushed
+    }
+
+    /// Wakes the connection unless its batching window is about to: what time has made due can wait
+    /// as long.
+    pub(super) fn wake_outside_window(&self) {
+        if !self.inner.lock().in_window {
+            self.wake();
+        }
+    }
+
+    /// The batching window is over: what has gathered in it may leave.
+    pub(super) fn end_window(&self) {
+        let waker = {
+            let mut inner = self.inner.lock();
+            inner.in_window = false;
+            inner.unpark_hungry()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     pub(crate) fn shard(&self) -> u8 {

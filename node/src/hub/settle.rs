@@ -23,6 +23,9 @@ impl Hub {
         for waker in touched.wakers.drain(..) {
             waker.wake();
         }
+        if !touched.held_back.is_empty() {
+            self.window.begin(touched.held_back.drain(..));
+        }
         if self.budget.excess() > 0 {
             self.relieve();
         }

@@ -81,7 +81,8 @@ impl Hub {
             });
             match due {
                 Due::Nothing => {}
-                Due::Write | Due::Work => port.wake(),
+                Due::Write => port.wake_outside_window(),
+                Due::Work => port.wake(),
                 Due::Silent => {
                     self.metrics().hub.silent.increment();
                     port.wake();

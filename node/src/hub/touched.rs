@@ -17,6 +17,12 @@ use super::port::Port;
 pub(crate) struct Touched {
     pub(super) wakers: Vec<Waker>,
     pub(super) ended: Vec<Arc<Port>>,
+    /// Those who are woken when their batching window is over.
+    pub(super) held_back: Vec<Arc<Port>>,
+    /// There is a batching window for WebSockets.
+    pub(super) window: bool,
+    /// The push being delivered must not wait for it, nor what stands before it.
+    pub(super) flush: bool,
     /// By how many bytes the queues grew.
     pub(super) grown: i64,
     /// Frames put in line since the last settling.
@@ -29,6 +35,19 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
+    /// The same for a hub whose WebSockets have a batching window.
+    pub(crate) fn with_window(window: bool) -> Touched {
+        Touched {
+            window,
+            ..Touched::default()
+        }
+    }
+
+    /// Says of the push that is delivered next whether any batching window ends with it.
+    pub(crate) fn set_flush(&mut self, flush: bool) {
+        self.flush = flush;
+    }
+
     pub(crate) fn frames(&self) -> u64 {
         self.frames
     }

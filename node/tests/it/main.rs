@@ -25,3 +25,4 @@ mod takeover;
 mod waiting;
 mod walk;
 mod way;
+mod windows;

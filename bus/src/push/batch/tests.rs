@@ -90,12 +90,14 @@ fn any_push() -> impl Strategy<Value = Push> {
     ];
     let codec = prop_oneof![Just(Codec::Json), Just(Codec::Cbor)];
     let event = proptest::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
-    (target, filter, any::<u128>(), any::<bool>(), (codec, event)).prop_map(
-        |(target, filter, id, report, event)| Push {
+    let wants = any::<(bool, bool)>();
+    (target, filter, any::<u128>(), wants, (codec, event)).prop_map(
+        |(target, filter, id, (report, flush), event)| Push {
             target,
             filter,
             id,
             report,
+            flush,
             event,
         },
     )
