@@ -32,12 +32,22 @@ impl Counter {
 impl Gauge {
     /// Adds one.
     pub(crate) fn raise(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.grow(1);
     }
 
     /// Takes one away; never more often than [`raise`](Self::raise) added one.
     pub(crate) fn lower(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.shrink(1);
+    }
+
+    /// Adds `n`.
+    pub(crate) fn grow(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Takes `n` away; never more than [`grow`](Self::grow) added.
+    pub(crate) fn shrink(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
     }
 
     /// Replaces the value.
@@ -112,6 +122,7 @@ metrics! {
     /// Long-poll, on the node that has the client's request and on the one that has its session.
     PollMetrics, "poll" {
         Gauge parked = "parked": "Polls that are held at this moment, here or for another node.";
+        Gauge post_bytes = "post_bytes": "Bytes kept free for the bodies of POSTs that are being taken, up to the setting post_bytes.";
         Counter hellos = "hellos_total": "Hellos that came by POST and were accepted.";
         Counter answered = "answered_total": "Polls answered with something to tell, of sessions of this node.";
         Counter empty = "empty_total": "Polls answered empty after poll_timeout, of sessions of this node.";

@@ -47,7 +47,7 @@ impl Polls {
     pub(crate) fn new(hold: Duration, max_bytes: usize, post_bytes: usize, relay: Relay) -> Polls {
         Polls {
             hold,
-            bodies: Bodies::new(max_bytes.max(SEVERAL) + SLACK, post_bytes),
+            bodies: Bodies::new(max_bytes.max(SEVERAL) + SLACK, post_bytes, relay.metrics()),
             relay,
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::refusal::Refusal;
+use crate::metrics::Metrics;
 
 /// The slowest sender worth waiting for, as on a WebSocket (8 KiB/s).
 const SLOWEST_BYTES_PER_SECOND: usize = 8 << 10;
@@ -33,23 +34,53 @@ pub(crate) struct Bodies {
     max: usize,
     room: Arc<Semaphore>,
     grace: Duration,
+    metrics: Arc<Metrics>,
 }
 
 /// A body in memory; its room is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _room: Room,
+}
+
+/// A share of the budget, and of its metric.
+#[derive(Debug)]
+struct Room {
+    permit: OwnedSemaphorePermit,
+    metrics: Arc<Metrics>,
+}
+
+impl Room {
+    fn new(permit: OwnedSemaphorePermit, metrics: &Arc<Metrics>) -> Room {
+        let room = Room {
+            permit,
+            metrics: Arc::clone(metrics),
+        };
+        metrics.poll.post_bytes.grow(room.bytes());
+        room
+    }
+
+    fn bytes(&self) -> u64 {
+        (self.permit.num_permits() * UNIT) as u64
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.metrics.poll.post_bytes.shrink(self.bytes());
+    }
 }
 
 impl Bodies {
     /// `max` bytes each, `total` together; a total below `max` counts as that.
-    pub(crate) fn new(max: usize, total: usize) -> Bodies {
+    pub(crate) fn new(max: usize, total: usize, metrics: &Arc<Metrics>) -> Bodies {
         let units = (total.max(max) / UNIT + 1).min(Semaphore::MAX_PERMITS);
         Bodies {
             max,
             room: Arc::new(Semaphore::new(units)),
             grace: GRACE,
+            metrics: Arc::clone(metrics),
         }
     }
 
@@ -77,6 +108,7 @@ impl Bodies {
             discard(body).await;
             return Err(Refusal::busy());
         };
+        let room = Room::new(room, &self.metrics);
         let bytes = self.read(body).await?;
         Ok(Taken { bytes, _room: room })
     }

@@ -69,6 +69,10 @@ impl Relay {
         }
     }
 
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
     /// Passes a GET on, again and again until the home has something to tell or `hold` is over.
     ///
     /// # Errors

@@ -293,21 +293,15 @@ async fn a_body_without_an_end_holds_room_and_further_ones_are_a_429() {
     // It may become as large as any, so there is no room for another of that size.
     let mut slow = TcpStream::connect(cluster.node(0).address).await.unwrap();
     slow.write_all(head.as_bytes()).await.unwrap();
+    let taken = async || metric(&cluster, 0, "tengen_poll_post_bytes").await;
+    eventually("the room is taken", async || taken().await > 512 << 10).await;
     let large = "x".repeat(512 << 10);
-    let mut refused = None;
-    eventually("the room is taken", async || {
-        let answer = tab.post_at(0, 1, &large).await;
-        let taken = answer.status == 429;
-        refused = Some(answer);
-        taken
-    })
-    .await;
-    refused.expect("an answer").is_refusal(429, "8");
+    let refused = tab.post_at(0, 1, &large).await;
+    refused.is_refusal(429, "8");
+    assert_eq!(tab.post_at(0, 1, "").await.status, 200, "a small one fits");
     drop(slow);
-    eventually("there is room again", async || {
-        tab.post_at(0, 1, "").await.status == 200 && tab.post_at(0, 1, &large).await.status == 200
-    })
-    .await;
+    eventually("there is room again", async || taken().await == 0).await;
+    assert_eq!(tab.post_at(0, 1, &large).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,10 @@ use futures_util::stream;
 
 use super::*;
 
+fn bodies(max: usize, total: usize) -> Bodies {
+    Bodies::new(max, total, &Arc::default())
+}
+
 fn length(length: usize) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -29,7 +33,7 @@ fn status(refused: Result<Taken, Refusal>) -> u16 {
 
 #[tokio::test]
 async fn a_body_up_to_the_limit_is_taken_and_one_byte_more_is_413() {
-    let bodies = Bodies::new(1_000, 1_000);
+    let bodies = bodies(1_000, 1_000);
     for headers in [HeaderMap::new(), length(1_000)] {
         let taken = bodies.take(&headers, Body::from(vec![7; 1_000])).await;
         assert_eq!(taken.unwrap().bytes.len(), 1_000);
@@ -48,21 +52,23 @@ async fn a_body_up_to_the_limit_is_taken_and_one_byte_more_is_413() {
 
 #[tokio::test]
 async fn bodies_beyond_the_budget_are_429_until_one_is_done() {
-    let bodies = Bodies::new(4_000, 10_000);
+    let bodies = bodies(4_000, 10_000);
     let without_length = HeaderMap::new();
     let take = || bodies.take(&without_length, Body::from("x"));
     let first = take().await.unwrap();
-    let _second = take().await.unwrap();
+    let second = take().await.unwrap();
     assert_eq!(status(take().await), 429);
     // A short one that says so still fits.
     assert!(bodies.take(&length(1), Body::from("x")).await.is_ok());
     drop(first);
     assert!(take().await.is_ok());
+    drop(second);
+    assert_eq!(bodies.metrics.poll.post_bytes.value(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_ends_and_a_steady_one_may_take_its_time() {
-    let bodies = Bodies::new(1 << 20, 1 << 20);
+    let bodies = bodies(1 << 20, 1 << 20);
     let begun = Instant::now();
     let trickle = paced(vec![(Duration::from_millis(500), 1); 1_000]);
     assert_eq!(status(bodies.take(&HeaderMap::new(), trickle).await), 400);
@@ -75,7 +81,7 @@ async fn a_slow_body_ends_and_a_steady_one_may_take_its_time() {
 
 #[tokio::test]
 async fn a_body_cut_half_way_is_400() {
-    let bodies = Bodies::new(1_000, 1_000);
+    let bodies = bodies(1_000, 1_000);
     let cut = Body::from_stream(stream::iter([
         Ok(vec![7; 10]),
         Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
