@@ -131,7 +131,7 @@ async fn items(
     let first = request::first(parts.uri.query())?;
     let codec = request::codec(&parts.headers)?;
     let (caller, identified) = caller(edge, &parts, named).await?;
-    let taken = edge.polls.bodies.take(&parts.headers, body).await?;
+    let taken = edge.polls.bodies.take(body).await?;
     let received = &edge.metrics.poll.received_bytes;
     received.add(taken.bytes.len() as u64);
     let (hold, bytes) = (edge.polls.hold, taken.bytes.clone());

@@ -6,10 +6,9 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, header};
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
@@ -92,9 +91,9 @@ impl Bodies {
     ///
     /// # Cancel safety
     /// May be dropped; the room is given back.
-    pub(crate) async fn take(&self, headers: &HeaderMap, body: Body) -> Result<Taken, Refusal> {
-        let told = headers.get(header::CONTENT_LENGTH);
-        let told = told.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    pub(crate) async fn take(&self, body: Body) -> Result<Taken, Refusal> {
+        let told = body.size_hint().exact();
+        let told = told.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
         if told.is_some_and(|told| told > self.max) {
             discard(body).await;
             return Err(Refusal::too_large(self.max));

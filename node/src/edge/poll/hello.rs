@@ -24,7 +24,7 @@ use crate::hub::HelloRefused;
 pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<Response, Refusal> {
     let codec = request::codec(&parts.headers)?;
     let (identified, data) = admit(edge, &parts).await?;
-    let taken = edge.polls.bodies.take(&parts.headers, body).await?;
+    let taken = edge.polls.bodies.take(body).await?;
     let hello = read(edge, codec, &taken.bytes)?;
     drop(taken);
     let connected = Connected::new(
