@@ -8,6 +8,10 @@
 //! let _greetings = client.on("chat/hello", |event| println!("{:?}", event.to::<String>()));
 //! client.send("chat/say", "hi").await?;
 //! let sum: u64 = client.request("math/add", &[1, 2]).await?;
+//! let login = client.http("/login").method("POST").param("uid", "alice").await?;
+//! if login.is_success() {
+//!     client.reconnect().await?;
+//! }
 //! client.close().await;
 //! # Ok(()) }
 //! ```
