@@ -87,6 +87,10 @@ impl Nomad {
         for link in self.proxy.links() {
             link.cut();
         }
+        if self.way.by == By::Poll {
+            // It tries again for a while before it calls itself closed.
+            return eventually("nothing passes", async || self.proxy.is_idle()).await;
+        }
         let state = self.client.state();
         eventually("the client is cut off", async || !state.borrow().open).await;
     }
