@@ -343,6 +343,12 @@ impl<C> Session<C> {
             // Its unstarted items are the holder's, who never said yes.
             self.inbox.hand_over();
         }
+        let running = self.moving.as_deref().and_then(|m| m.running.as_ref());
+        if running.is_some() {
+            // Nobody will say here when that handler returned. What has been counted is handled
+            // all the same, rather than never.
+            self.inbox.set_running(0);
+        }
         self.moving = None;
     }
 }

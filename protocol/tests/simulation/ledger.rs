@@ -5,6 +5,7 @@ mod pushes;
 mod totals;
 
 pub(crate) use items::Place;
+pub(crate) use pushes::{CONTENT_WINDOW, ID_WINDOW};
 pub(crate) use totals::Totals;
 
 use items::Items;

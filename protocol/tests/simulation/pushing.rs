@@ -1,6 +1,7 @@
 //! What is pushed, and by whom: numbered batches, plain publishes, repeated message ids, equal bodies.
 
 use crate::bus::Message;
+use crate::ledger::{CONTENT_WINDOW, ID_WINDOW};
 use crate::world::{Happening, World};
 use bytes::Bytes;
 use std::rc::Rc;
@@ -112,7 +113,7 @@ impl World {
                     } else {
                         target.clone()
                     };
-                    let name = self.ledger.publish(by, &target, &filter, self.now);
+                    let name = self.ledger.publish(by, &target, &filter, (self.now, None));
                     Push::new(target, filter.clone(), 0, name)
                 })
                 .collect();
@@ -125,7 +126,12 @@ impl World {
             } else {
                 0
             };
-            let name = self.ledger.publish(by, &target, &filter, self.now);
+            let known_for = match message_id {
+                0 => CONTENT_WINDOW,
+                _ => ID_WINDOW,
+            };
+            let at = (self.now, Some(known_for));
+            let name = self.ledger.publish(by, &target, &filter, at);
             let push = Rc::new(Push::new(target.clone(), filter.clone(), message_id, name));
             if message_id != 0 && self.chance.one_in(3) {
                 again = Some(Rc::clone(&push));

@@ -122,6 +122,11 @@ impl Items {
         }
     }
 
+    /// Its session has ended: what is left of it waits for nobody.
+    pub(crate) fn ended(&mut self, session: &SessionId) {
+        self.running.remove(session);
+    }
+
     /// The node is gone, and its handlers with it.
     pub(crate) fn died(&mut self, node: (usize, u32), sessions: impl Iterator<Item = SessionId>) {
         self.dead.extend(sessions);

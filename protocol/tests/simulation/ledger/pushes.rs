@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use tengen_protocol::{ClientId, Filter, Target, Uid};
 
 /// How long a message id is remembered (design §4).
-const ID_WINDOW: u64 = 10_000;
+pub(crate) const ID_WINDOW: u64 = 10_000;
+/// How long a push without number and id is remembered (design §2).
+pub(crate) const CONTENT_WINDOW: u64 = 2_000;
 
 struct Published {
     /// Its body, which equal pushes share.
@@ -18,12 +20,16 @@ struct Published {
     lost: bool,
     /// It was published once more, by its message id the same; its first copy may have been lost.
     again: bool,
+    /// For how long nodes know who it is, if it has no number.
+    known_for: Option<u64>,
 }
 
 impl Published {
-    /// A node may have forgotten the first copy of what was published more than once.
-    fn is_forgotten(&self, now: u64) -> bool {
-        self.again && now >= self.at + ID_WINDOW
+    /// A node may have forgotten the first copy: of what was published more than once, or, if
+    /// nodes lag for so long, of what has no number.
+    fn is_forgotten(&self, now: u64, lagging: bool) -> bool {
+        let known_for = self.known_for.filter(|_| self.again || lagging);
+        known_for.is_some_and(|known_for| now >= self.at + known_for)
     }
 }
 
@@ -58,6 +64,8 @@ pub(crate) struct Pushes {
     tabs: BTreeMap<usize, Seen>,
     /// A gap may come this much later than what follows the hole.
     pub(crate) slack: u64,
+    /// Nodes may be held up for longer than they remember.
+    pub(crate) lagging: bool,
 }
 
 impl Pushes {
@@ -67,7 +75,7 @@ impl Pushes {
         name: Option<Name>,
         target: &Target,
         filter: &Filter,
-        at: u64,
+        (at, known_for): (u64, Option<u64>),
     ) -> Name {
         let line = self.by_publisher.entry(by).or_default();
         let name = name.unwrap_or((by, line.len() as u64));
@@ -78,6 +86,7 @@ impl Pushes {
             filter: filter.clone(),
             lost: false,
             again: false,
+            known_for,
         });
         name
     }
@@ -142,12 +151,19 @@ impl Pushes {
             .tabs
             .get_mut(&tab)
             .expect("a push before the first hello");
+        let lagging = self.lagging;
         let line = &self.by_publisher[&name.0];
         // Equal pushes cannot be told apart: this is the first of them that has not come yet.
         let equals = line.iter().enumerate().filter(|(_, it)| it.name == name);
-        let fresh = equals
-            .map(|(n, _)| n as u64)
-            .find(|n| !seen.has(name.0, *n, line, now));
+        let equals: Vec<u64> = equals.map(|(n, _)| n as u64).collect();
+        let unseen = equals
+            .iter()
+            .find(|n| !seen.seen.contains_key(&(name.0, **n)));
+        let again = || {
+            let mut equals = equals.iter();
+            equals.find(|n| !seen.has(name.0, **n, line, (now, lagging)))
+        };
+        let fresh = unseen.or_else(again).copied();
         let Some(n) = fresh else {
             panic!("tab {tab} saw push {name:?} once too often");
         };
@@ -163,7 +179,7 @@ impl Pushes {
         seen.seen.insert((name.0, n), now);
         totals.pushes_seen += 1;
         match seen.last.get(&name.0).copied() {
-            Some((last, _)) if n < last && push.is_forgotten(now) => {}
+            Some((last, _)) if n < last && push.is_forgotten(now, lagging) => {}
             // Published before this membership, it is neither missed nor out of its order.
             Some((last, _)) if n < last && seen.since.is_none_or(|since| push.at <= since) => {}
             // The second copy has a place of its own; whoever lacked the first was told.
@@ -227,7 +243,13 @@ impl Pushes {
 
 impl Seen {
     /// Whether it has come, and must not come again.
-    fn has(&self, publisher: usize, n: u64, line: &[Published], now: u64) -> bool {
+    fn has(
+        &self,
+        publisher: usize,
+        n: u64,
+        line: &[Published],
+        (now, lagging): (u64, bool),
+    ) -> bool {
         let Some(at) = self.seen.get(&(publisher, n)).copied() else {
             return false;
         };
@@ -235,7 +257,7 @@ impl Seen {
         // A session which could not be resumed, and the next one: no node knows both.
         let other_session = at <= self.fresh_at && push.at <= self.fresh_at;
         // A node that was held up takes the second copy when it has forgotten the first.
-        let forgotten = push.is_forgotten(now);
+        let forgotten = push.is_forgotten(now, lagging);
         !other_session && !forgotten
     }
 
@@ -266,7 +288,13 @@ impl Seen {
 }
 
 impl super::Ledger {
-    pub(crate) fn publish(&mut self, by: usize, target: &Target, filter: &Filter, at: u64) -> Name {
+    pub(crate) fn publish(
+        &mut self,
+        by: usize,
+        target: &Target,
+        filter: &Filter,
+        at: (u64, Option<u64>),
+    ) -> Name {
         self.totals.published += 1;
         self.pushes.publish(by, None, target, filter, at)
     }
@@ -280,6 +308,7 @@ impl super::Ledger {
         at: u64,
     ) {
         self.totals.published += 1;
+        let at = (at, Some(CONTENT_WINDOW));
         self.pushes.publish(by, Some(name), target, filter, at);
     }
 }

@@ -34,6 +34,12 @@ impl World {
             }
             self.look_at_polls(node, &id);
         }
+        let homes = self.nodes[node].homes.iter();
+        let ended = homes.filter(|(_, home)| home.session.is_over());
+        let ended: Vec<SessionId> = ended.map(|(id, _)| id.clone()).collect();
+        for id in ended {
+            self.start_items(node, &id);
+        }
         self.pass_all_on(node);
         self.ask_debtors(node);
         self.at_node(self.now + 1_000, node, ForNode::Sweep);
@@ -141,6 +147,10 @@ impl World {
                 waits < self.plan.bounds.inbox_items + 64,
                 "an inbox grew over its bound"
             );
+            if home.session.is_over() {
+                // What was counted is handled; that a handler elsewhere is at work is not known.
+                self.ledger.items.ended(id);
+            }
             let Some(item) = home.session.next_item() else {
                 return;
             };
