@@ -27,8 +27,9 @@ fn every_rule_is_missed_when_it_is_suspended() {
     let full = std::env::var_os("TENGEN_MUTATIONS").is_some();
     let only = std::env::var("TENGEN_RULE").ok();
     runner::be_quiet();
+    let enough = crate::number("TENGEN_SEEDS").unwrap_or(ENOUGH_SEEDS);
     let (rules, seeds) = if full {
-        (Rule::ALL, ENOUGH_SEEDS)
+        (Rule::ALL, enough)
     } else {
         (QUICK, QUICK_SEEDS)
     };

@@ -33,8 +33,6 @@ pub(crate) struct Plan {
     pub(crate) people: bool,
     /// Slow readers and tiny queues: sessions end as slow consumers.
     pub(crate) slow: bool,
-    /// Sessions go from node to node; else each move begins anew.
-    pub(crate) takeover: bool,
     pub(crate) link_latency: u64,
     pub(crate) bus_latency: u64,
     pub(crate) ingest_lag: u64,
@@ -64,7 +62,6 @@ impl Plan {
             moving: !chance.one_in(20),
             people: !gentle && chance.one_in(2),
             slow,
-            takeover: std::env::var_os("TENGEN_TAKEOVER").is_some(),
             link_latency: chance.one_of(&[2, 20, 300]),
             // Where nothing is excused, a fence must be back in time.
             bus_latency: if gentle {
@@ -79,12 +76,7 @@ impl Plan {
 
     /// Nothing that these worlds know excuses a gap.
     pub(crate) fn is_gentle(&self) -> bool {
-        self.takeover
-            && !self.bus_faults
-            && !self.node_faults
-            && !self.people
-            && !self.slow
-            && !self.loose_bus
+        !self.bus_faults && !self.node_faults && !self.people && !self.slow && !self.loose_bus
     }
 
     pub(crate) fn options(chance: &mut Chance) -> Options {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{Frozen, GAP, Moved, Moving, Released, Standing};
+use crate::codes::CloseCode;
 use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
@@ -58,7 +59,7 @@ impl<C> Session<C> {
         }
         let same_user = release.uid == self.uid || !holds(Rule::ReleaseRefusesOtherUser);
         if !same_user || release.codec != self.codec {
-            self.end();
+            self.end_superseded("another identity");
             return Released::Answer(Answer::OtherUser);
         }
         match self.resume_after(release.received, release.attempt) {
@@ -67,7 +68,7 @@ impl<C> Session<C> {
                 return Released::Answer(Answer::LowerAttempt);
             }
             Err(_) => {
-                self.end();
+                self.end_superseded("cannot be resumed");
                 return Released::Answer(Answer::Lost);
             }
         }
@@ -84,6 +85,13 @@ impl<C> Session<C> {
             cut,
         });
         Released::Fence
+    }
+
+    /// Ends the session for a client that goes on elsewhere without it. A connection that is still
+    /// here is told, or it would go on with a session that hears nothing.
+    fn end_superseded(&mut self, why: &str) {
+        self.abort(CloseCode::SUPERSEDED, why);
+        self.end_keeping_close();
     }
 
     fn frozen(&self) -> Option<&Frozen> {

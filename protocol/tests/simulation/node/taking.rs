@@ -24,7 +24,7 @@ impl World {
     /// Whether a hello has to wait for its session to come from another node.
     pub(crate) fn brings(&mut self, wire: u64, hello: &ClientHello) -> bool {
         let node = self.wires[&wire].node.0;
-        let Some(id) = hello.session.as_ref().filter(|_| self.plan.takeover) else {
+        let Some(id) = &hello.session else {
             return false;
         };
         if let Some(take) = self.nodes[node].takes.get_mut(id) {

@@ -1,6 +1,7 @@
 //! Releases that are refused, and answers that cannot be: nobody's session is touched by them.
 
 use super::*;
+use crate::CloseCode;
 use crate::server::{AttachRefused, PollRefused};
 
 fn refused(a: &mut Node, change: impl FnOnce(&mut Release)) -> Answer {
@@ -85,6 +86,9 @@ fn a_count_beyond_what_was_sent_ends_the_session() {
     assert_eq!(a.written(), ["1"]);
     assert_eq!(refused(&mut a, |r| r.received = 2), Answer::Lost);
     assert!(a.session().is_over());
+    // Whoever is still connected here is told, and does not go on with a session that hears nothing.
+    let ending = a.session().ending().map(|(code, _)| code);
+    assert_eq!(ending, Some(CloseCode::SUPERSEDED));
 }
 
 #[test]
