@@ -107,10 +107,12 @@ async fn f18_what_is_sent_while_not_open_waits_in_line_or_fails_at_once(way: Way
 
 async fn f19_every_pending_request_resolves_once_when_its_session_is_lost(way: Way) {
     let hanging = |node: NodeBuilder| {
-        node.concurrent("test/hang", async || {
-            std::future::pending::<Answer<()>>().await
-        })
-        .on("test/quick", async || Answer("quick"))
+        // A poll that is passed on to a node in the moment of its end is given up after that.
+        node.settings(|config| config.poll_timeout = Duration::from_secs(1))
+            .concurrent("test/hang", async || {
+                std::future::pending::<Answer<()>>().await
+            })
+            .on("test/quick", async || Answer("quick"))
     };
     let mut cluster = Cluster::with(way, 2, hanging).await;
     let proxy = cluster.proxy(&[0]).await;

@@ -23,7 +23,8 @@ side_by_side!(
     f57_the_deadline_of_a_request_is_the_callers_and_not_the_polls,
 );
 
-/// Pings and polls of a second; silence is found after seven at the node, after two by clients.
+/// Pings and polls of a second; silence is found after seven at the node, after four by clients: a
+/// busy machine alone may well be silent for two.
 fn brisk(node: NodeBuilder) -> NodeBuilder {
     node.settings(|config| {
         config.ping = Duration::from_secs(1);
@@ -36,7 +37,7 @@ fn brisk(node: NodeBuilder) -> NodeBuilder {
 
 fn impatient(builder: Builder) -> Builder {
     builder.options(|options| {
-        options.grace_ms = 1_000;
+        options.grace_ms = 3_000;
         options.backoff_cap_ms = 500;
     })
 }
@@ -128,7 +129,7 @@ async fn f28_a_client_whose_server_is_in_a_black_hole_closes_with_ping_timeout(w
     let closed = soon("it closes", state.wait_for(|state| !state.open)).await;
     let closed = closed.expect("it lives").clone();
     let took = begun.elapsed();
-    let expected = Duration::from_millis(1_000)..Duration::from_millis(4_000);
+    let expected = Duration::from_millis(2_500)..Duration::from_millis(8_000);
     assert!(expected.contains(&took), "{took:?}");
     let close = closed.last_close.as_ref().expect("it was open");
     assert_eq!(close.reason, CloseReason::PingTimeout);
@@ -200,7 +201,7 @@ async fn f41_a_large_item_over_a_slow_link_is_delivered_once_and_closes_nothing(
     let mut heard = Heard::by(&client);
     let mut state = client.state();
     state.borrow_and_update();
-    // 128 kbit/s: it takes five seconds, more than twice the silence that counts as the end.
+    // 128 kbit/s: it takes five seconds, longer than the silence that counts as the end.
     proxy.shape(Shape::slow(16 << 10));
     let large = "x".repeat(80 << 10);
     let sent = soon("it arrives", client.send("test/echo", &large));
