@@ -95,28 +95,29 @@ async fn f60_f61_a_window_gathers_pushes_to_a_websocket_and_a_flush_ends_it() {
     }
 }
 
+async fn taken(mut tab: Poller) -> (Poller, Vec<Value>) {
+    let items = tab.take(0).await;
+    (tab, items)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f60_f61_a_window_gathers_pushes_to_a_held_poll_and_a_flush_ends_it() {
     let fixture = fixture().await;
     let cluster = &fixture.cluster;
     let mut tab = Poller::open(cluster, 0, Some("alice")).await;
-    let held = async |mut tab: Poller| {
-        let getting = tokio::spawn(async move {
-            let items = tab.take(0).await;
-            (tab, items)
-        });
+    let is_held = async || {
         eventually("held", async || {
             metric(cluster, 0, "tengen_poll_parked").await == 1
         })
         .await;
-        getting
     };
     for (round, way) in ["rust", "bus", "http"].into_iter().enumerate() {
         let first = 10 * u64::try_from(round).expect("small");
         let of = |numbers: std::ops::Range<u64>| -> Vec<Value> {
             numbers.map(|number| json!([1, "x/y", number])).collect()
         };
-        let getting = held(tab).await;
+        let getting = tokio::spawn(taken(tab));
+        is_held().await;
         let begun = Instant::now();
         for number in first..first + 3 {
             push(&fixture, way, number, false).await;
@@ -126,7 +127,8 @@ async fn f60_f61_a_window_gathers_pushes_to_a_held_poll_and_a_flush_ends_it() {
         assert_eq!(items, of(first..first + 3));
         assert!(begun.elapsed() >= WINDOW, "{way}: {:?}", begun.elapsed());
 
-        let getting = held(tab).await;
+        let getting = tokio::spawn(taken(tab));
+        is_held().await;
         let begun = Instant::now();
         push(&fixture, way, first + 3, false).await;
         // Also when the first one has already begun the window.

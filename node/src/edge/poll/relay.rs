@@ -25,9 +25,9 @@ use crate::peers::{Peers, Unanswered};
 
 /// How long the home holds a GET for another node in one go. A home that dies meanwhile is noticed
 /// after this and [`LATE`], whatever the poll timeout.
-const LEG: Duration = Duration::from_secs(4);
+const LEG: Duration = Duration::from_secs(2);
 /// How much longer than it should an answer may take.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(1);
 /// How long "who has this session?" is waited for.
 const WHO: Duration = Duration::from_secs(1);
 /// Such questions under way at once. They go to every node, and anybody may name a session.
@@ -79,7 +79,7 @@ impl Relay {
     /// [`Refusal`]: the home's, 410 if there is none, 503 if it or the bus does not answer.
     ///
     /// # Cancel safety
-    /// May be dropped at any time. The home may go on holding it for up to 4 s, and answer nobody:
+    /// May be dropped at any time. The home may go on holding it for up to 2 s, and answer nobody:
     /// what it tells stays in line until the client has acknowledged it.
     pub(super) async fn poll(
         &self,
