@@ -100,9 +100,8 @@ pub(crate) async fn exchange(
 
 /// The head of an answer has come.
 struct Begun {
-    kept: Kept,
-    /// The connection has ended; what it has read is still to be had.
-    over: bool,
+    /// `None`: the connection has ended; what it has read is still to be had.
+    kept: Option<Kept>,
     answer: hyper::Response<Incoming>,
 }
 
@@ -117,19 +116,27 @@ async fn head(kept: Kept, request: Request<Full<Bytes>>) -> Result<Begun, Unbegu
         mut sender,
         mut connection,
     } = kept;
-    let (answer, over) = {
+    let (answer, connection) = {
         let mut asked = pin!(sender.try_send_request(request));
-        tokio::select! {
+        let first = tokio::select! {
             biased;
-            answer = &mut asked => (answer, false),
-            // The connection is what moves the request; when it ends the request is decided.
-            _ = &mut connection => (asked.await, true),
+            answer = &mut asked => Some(answer),
+            _ = &mut connection => None,
+        };
+        match first {
+            Some(answer) => (answer, Some(connection)),
+            None => {
+                // The connection is what moves the request. Only when it is gone, not when it has
+                // ended, is a request given back that it never took: waiting for that one with
+                // the connection at hand would be for ever.
+                drop(connection);
+                (asked.await, None)
+            }
         }
     };
     match answer {
         Ok(answer) => Ok(Begun {
-            kept: Kept { sender, connection },
-            over,
+            kept: connection.map(|connection| Kept { sender, connection }),
             answer,
         }),
         Err(mut error) => Err(match error.take_message() {
@@ -144,19 +151,13 @@ async fn rest(
     silence: Duration,
     heard: &AtomicBool,
 ) -> Result<(Answer, Option<Kept>), String> {
-    let Begun {
-        mut kept,
-        mut over,
-        answer,
-    } = begun;
+    let Begun { mut kept, answer } = begun;
     heard.store(true, Ordering::Relaxed);
     let (head, mut body) = answer.into_parts();
     let mut whole = BytesMut::new();
     loop {
         let next = poll_fn(|context| {
-            if !over && kept.poll_closed(context).is_ready() {
-                over = true;
-            }
+            kept.take_if(|kept| kept.poll_closed(context).is_ready());
             Pin::new(&mut body).poll_frame(context)
         });
         let frame = timeout(silence, next)
@@ -173,18 +174,15 @@ async fn rest(
         }
     }
     // One more turn lets the connection see that the exchange is complete.
-    if !over {
-        poll_fn(|context| {
-            over = kept.poll_closed(context).is_ready();
-            Poll::Ready(())
-        })
-        .await;
-    }
+    poll_fn(|context| {
+        kept.take_if(|kept| kept.poll_closed(context).is_ready());
+        Poll::Ready(())
+    })
+    .await;
     let answer = Answer {
         status: head.status,
         headers: head.headers,
         body: whole.freeze(),
     };
-    let again = !over && !kept.sender.is_closed();
-    Ok((answer, again.then_some(kept)))
+    Ok((answer, kept.filter(|kept| !kept.sender.is_closed())))
 }
