@@ -216,7 +216,9 @@ pub(crate) fn assert_all(what: &str, reports: &[Report], good: impl Fn(&Report) 
     assert!(
         bad.is_empty(),
         "{what}: not {:?}; together {sum:?}; such as {:#?}",
-        bad.iter().map(|report| &report.client).collect::<Vec<_>>(),
+        bad.iter()
+            .map(|bad| (&bad.client, &bad.odd))
+            .collect::<Vec<_>>(),
         &bad[..bad.len().min(3)]
     );
 }
