@@ -8,7 +8,43 @@ use tengen_protocol::rules::Rule;
 const ENOUGH_SEEDS: u64 = 20_000;
 
 /// Rules that are missed within the first few dozen worlds: an ordinary test run shows it of these.
-const QUICK: &[Rule] = &[];
+const QUICK: &[Rule] = &[
+    Rule::RewindToReceived,
+    Rule::RetainUntilAcked,
+    Rule::ClientResends,
+    Rule::WrittenStays,
+    Rule::LowerAttemptRefused,
+    Rule::EqualAttemptReplaces,
+    Rule::EqualPollReplaces,
+    Rule::PostNamesAttempt,
+    Rule::SupersededIsMute,
+    Rule::CountedIsDropped,
+    Rule::HelloBindsClient,
+    Rule::RefusedCounts,
+    Rule::AnswerBeforeAck,
+    Rule::HoleIsTold,
+    Rule::SlowConsumerEnds,
+    Rule::LostItemsResolve,
+    Rule::OtherUserClosesQueue,
+    Rule::OneAfterAnother,
+    Rule::PollRewinds,
+    Rule::PollIsRelayed,
+    Rule::SideBufferHearsAll,
+    Rule::AskEveryone,
+    Rule::CarriesItems,
+    Rule::CarriesCounters,
+    Rule::CarriesSequences,
+    Rule::CarriesIdentities,
+    Rule::CarriesInbox,
+    Rule::InboxWaitsForReturn,
+    Rule::FrozenReceives,
+    Rule::SideBufferLessApplied,
+    Rule::DoneNeedsYes,
+    Rule::ForwardIsHeld,
+    Rule::DeadOwerCloses,
+    Rule::EqualsMatchOneForOne,
+    Rule::MessageIdMatches,
+];
 /// What "few dozen" means.
 const QUICK_SEEDS: u64 = 200;
 

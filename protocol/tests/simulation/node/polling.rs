@@ -196,7 +196,14 @@ impl World {
 
     fn answer_body(&mut self, node: usize, id: &SessionId, whom: Whom, body: Vec<u8>) {
         match whom {
-            Whom::Http(http) => self.http_answer(http, Answered::with(body)),
+            Whom::Http(http) => {
+                let home = self.nodes[node].homes.get(id);
+                if let (Some(home), Some(it)) = (home, self.https.get(&http)) {
+                    let same = home.session.uid() == it.uid.as_ref();
+                    assert!(same, "a request of {:?} was served {id}", it.uid);
+                }
+                self.http_answer(http, Answered::with(body));
+            }
             Whom::Node(reply) => {
                 let Some(home) = self.nodes[node].homes.get(id) else {
                     return;

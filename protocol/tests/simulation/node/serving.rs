@@ -9,7 +9,7 @@ use crate::wire::body;
 use crate::world::{Happening, World};
 use bytes::Bytes;
 use tengen_protocol::client::TransportClose;
-use tengen_protocol::server::{ItemKind, Received, Standing, Tick};
+use tengen_protocol::server::{ItemKind, Received, Replied, Standing, Tick};
 use tengen_protocol::{
     ClientFrame, CloseCode, Data, ErrorCode, Limits, Millis, Refusal, ServerFrame, SessionId, Value,
 };
@@ -264,7 +264,18 @@ impl World {
         };
         let codec = home.session.codec();
         let data = Data::from_value(codec, &Value::Int(n.into())).unwrap();
-        self.reply(node, id, request, Ok(data));
+        self.reply(node, id, request, Ok(data.clone()));
+        let bounds = &self.plan.bounds;
+        if n.is_multiple_of(7)
+            && let Some(home) = self.nodes[node].homes.get_mut(id)
+        {
+            // A handler that answers twice.
+            let second = home.session.reply(request, Ok(data), bounds);
+            assert!(
+                matches!(second, Replied::Ignored | Replied::Over),
+                "request {request} of {id} was answered twice: {second:?}"
+            );
+        }
     }
 
     pub(crate) fn over_limit(&mut self, node: usize, id: &SessionId, overdue: &Overdue) {
