@@ -168,6 +168,7 @@ metrics! {
         Gauge queue_bytes = "queue_bytes": "Bytes waiting or retained in all session queues.";
         Counter begun = "sessions_begun_total": "Sessions begun.";
         Counter resumed = "sessions_resumed_total": "Hellos that resumed a session of this node.";
+        Counter acks = "acks_sent_total": "Acknowledgements sent to clients: one after 32 items or 64 KiB of theirs, else one a second.";
         Counter unresumed = "sessions_unresumed_total": "Hellos that named a session which could not be resumed.";
         Counter refused_full = "hello_refused_full_total": "Hellos refused because the node holds max_sessions.";
         Counter expired = "sessions_expired_total": "Detached sessions that ended after session_ttl.";

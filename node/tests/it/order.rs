@@ -14,7 +14,7 @@ use tengen_node::{Answer, NodeBuilder, Payload, Reply};
 use tengen_protocol::ErrorCode;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::cluster::{Cluster, soon};
+use crate::cluster::{Cluster, metric, soon};
 use crate::each_way;
 use crate::way::Way;
 
@@ -203,6 +203,9 @@ async fn f26_a_hundred_events_in_a_tight_loop_arrive_once_each_in_order(way: Way
     for sent in sent {
         sent.await.expect("it is acknowledged");
     }
+    // One acknowledgement covers many.
+    let acks = metric(&cluster, 0, "tengen_hub_acks_sent_total").await;
+    assert!((1..50).contains(&acks), "{acks} for 102 items");
     // The one that may overlap held nobody back.
     gate.add_permits(1);
     assert_eq!(waiting.await.as_deref(), Ok("waited"));

@@ -63,6 +63,8 @@ pub struct Written {
     pub more: bool,
     /// Everything that had to be said is in `out`: after it, close the connection with this.
     pub close: Option<(CloseCode, String)>,
+    /// An acknowledgement was among what was written.
+    pub acked: bool,
 }
 
 impl<C> Session<C> {
@@ -269,7 +271,8 @@ impl<C> Session<C> {
         // Along with anything else an ack costs no write of its own. On a poll, where the POST has
         // been told already, it lets the client compare what was sent.
         let ack = self.ack_is_due(now, bounds) || (wrote && (polled || self.received > self.told));
-        if ack && self.greeted && self.out.sent() >= self.answer_at {
+        let acked = ack && self.greeted && self.out.sent() >= self.answer_at;
+        if acked {
             emit(&self.ack(now));
             wrote = true;
         }
@@ -285,7 +288,7 @@ impl<C> Session<C> {
         if wrote || close.is_some() {
             self.last_written = now;
         }
-        Written { more, close }
+        Written { more, close, acked }
     }
 
     fn drain_items(

@@ -82,6 +82,7 @@ impl Written {
         Written {
             more: false,
             close: Some((CloseCode::SUPERSEDED, "superseded".to_owned())),
+            acked: false,
         }
     }
 }

@@ -114,6 +114,9 @@ impl Open {
             let session = &mut inner.session;
             let written =
                 session.write(link, frames, FRAMES_PER_WRITE, BYTES_PER_WRITE, now, bounds);
+            if written.acked {
+                edge.hub.metrics().hub.acks.increment();
+            }
             if let Some((code, reason)) = written.close {
                 return Found::Ending(code, reason);
             }

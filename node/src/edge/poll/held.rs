@@ -98,6 +98,9 @@ impl HeldPoll {
             }
             let (session, mut out) = (&mut inner.session, Vec::new());
             let written = session.poll_write(turn, &mut out, POLL_BYTES, now, bounds);
+            if written.acked {
+                self.edge.hub.metrics().hub.acks.increment();
+            }
             match (was_current, written.close) {
                 (true, None) => Look::Answer(out, false),
                 (true, Some(_)) => {

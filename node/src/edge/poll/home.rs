@@ -121,6 +121,7 @@ impl Edge {
             let no_room = posted.received < first
                 && port.with(|inner| !inner.session.may_read() && !inner.session.is_ending());
             if !no_room || timeout_at(until, room(port)).await.is_err() {
+                self.metrics.hub.acks.increment();
                 return Ok(posted.answer(codec));
             }
         }
