@@ -2,6 +2,7 @@
 
 mod items;
 mod pushes;
+mod takes;
 mod totals;
 
 pub(crate) use items::Place;
@@ -10,10 +11,12 @@ pub(crate) use totals::Totals;
 
 use items::Items;
 use pushes::Pushes;
+use takes::Takes;
 
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) totals: Totals,
     pub(crate) pushes: Pushes,
     pub(crate) items: Items,
+    pub(crate) takes: Takes,
 }

@@ -182,7 +182,7 @@ impl World {
                     self.say(|| format!("tab {tab} resolved {token:?}: {outcome:?}"));
                     let session = self.tabs[tab].client.state().session.clone();
                     let (items, totals) = (&mut self.ledger.items, &mut self.ledger.totals);
-                    items.resolved((tab, token), session, outcome, totals);
+                    items.resolved((tab, token), session, outcome, self.now, totals);
                 }
                 Action::State { old, new } => {
                     self.say(|| format!("tab {tab} state {new:?}"));
@@ -329,8 +329,9 @@ impl World {
         }
         let data = Data::from_value(codec, &value).unwrap();
         let patience = [None, Some(0), Some(5), Some(500), Some(20_000)];
+        let buffered = !self.chance.one_in(5);
         let options = SendOptions {
-            buffered: !self.chance.one_in(5),
+            buffered,
             timeout_ms: self.chance.one_of(&patience),
         };
         let now = self.tabs[tab].now(self.now);
@@ -343,8 +344,17 @@ impl World {
         } else {
             client.send(EventId::parse("t/note").unwrap(), data, options, now)
         };
+        // Its clock may be a little fast.
+        let patience = options.timeout_ms.unwrap_or(5_000) * 9 / 10;
+        let waits_until = if buffered { self.now + patience } else { 0 };
         let items = &mut self.ledger.items;
-        items.send(n, (tab, token), typed_as, request, unacceptable);
+        items.send(
+            n,
+            (tab, token),
+            typed_as,
+            (request, waits_until),
+            unacceptable,
+        );
         self.carry_out(tab);
     }
 }

@@ -79,6 +79,7 @@ impl World {
             })
             .collect();
         let mut ledger = Ledger::default();
+        ledger.items.people = plan.people;
         ledger.pushes.lagging = plan.node_faults;
         if plan.bus_faults || plan.node_faults {
             ledger.pushes.slack = 10_000;

@@ -10,6 +10,8 @@ struct Sent {
     /// Who the client was when it said it; `None` before it knew.
     typed_as: Option<Option<Uid>>,
     request: bool,
+    /// Until when it waits for a connection at least; 0 if it does not.
+    waits_until: u64,
     /// It breaks a limit: the server has to refuse it, and nobody handles it.
     unacceptable: bool,
     outcome: Option<Outcome>,
@@ -34,6 +36,8 @@ pub(crate) struct Items {
     running: BTreeMap<SessionId, Running>,
     /// Their home died: what it had counted, it may not have handled.
     dead: BTreeSet<SessionId>,
+    /// Clients leave or become somebody else: what they had not sent is closed.
+    pub(crate) people: bool,
 }
 
 /// Where an item is handled.
@@ -53,13 +57,14 @@ impl Items {
         n: u64,
         by: (usize, Token),
         typed_as: Option<Option<Uid>>,
-        request: bool,
+        (request, waits_until): (bool, u64),
         unacceptable: bool,
     ) {
         self.by_token.insert(by, n);
         let sent = Sent {
             typed_as,
             request,
+            waits_until,
             unacceptable,
             outcome: None,
             session: None,
@@ -138,6 +143,7 @@ impl Items {
         by: (usize, Token),
         session: Option<SessionId>,
         outcome: Outcome,
+        now: u64,
         totals: &mut Totals,
     ) {
         let n = self.by_token[&by];
@@ -166,7 +172,13 @@ impl Items {
                 (FailureKind::Timeout, _) => totals.timeouts += 1,
                 (FailureKind::Error, true) => totals.refused += 1,
                 (_, true) => totals.closed_sent += 1,
-                (_, false) => totals.closed_unsent += 1,
+                (_, false) => {
+                    assert!(
+                        now >= sent.waits_until || self.people,
+                        "item {n} was unwritten, and did not wait for the next session"
+                    );
+                    totals.closed_unsent += 1;
+                }
             },
         }
         if let Err(failure) = &outcome {

@@ -60,6 +60,9 @@ impl World {
             } else {
                 match home.session.attach(hello, transport, now) {
                     Ok(attached) => {
+                        let at = ((node, self.nodes[node].life), id.clone());
+                        self.ledger.takes.greeted(at, hello.attempt);
+                        let home = self.nodes[node].homes.get_mut(&id).unwrap();
                         let ws = (transport == Transport::Ws).then_some(number);
                         let before = std::mem::replace(&mut home.wire, ws);
                         self.greeted(number, &id, &attached);
@@ -77,7 +80,10 @@ impl World {
                     Err(AttachRefused::NotThisSession) => {
                         panic!("our client named a session that is not its own")
                     }
-                    Err(AttachRefused::Lost) => self.end_now(node, &id),
+                    Err(AttachRefused::Lost) => {
+                        self.is_no_surprise(&id);
+                        self.end_now(node, &id);
+                    }
                     Err(AttachRefused::Over | AttachRefused::Arriving | AttachRefused::Moved) => {}
                 }
             }
@@ -96,6 +102,11 @@ impl World {
         let attached = session
             .attach(hello, transport, now)
             .expect("a new session takes its first hello");
+        assert_eq!(
+            attached.gap,
+            hello.session.is_some(),
+            "whoever gets another session than it named is told of a gap"
+        );
         let home = Home {
             session,
             wire: (transport == Transport::Ws).then_some(number),
@@ -104,6 +115,15 @@ impl World {
         };
         self.nodes[node].homes.insert(id.clone(), home);
         self.greeted(number, &id, &attached);
+    }
+
+    /// What a client says that it has received cannot be resumed: that is somebody else's doing.
+    pub(crate) fn is_no_surprise(&self, id: &SessionId) {
+        let known = self.owners.get(id).copied();
+        assert!(
+            !self.plan.is_gentle() || known.is_none_or(|tab| self.excused.contains(&tab)),
+            "an honest client of {id} asked for what it had acknowledged"
+        );
     }
 
     /// Another identity has come, or what cannot be resumed is asked for.

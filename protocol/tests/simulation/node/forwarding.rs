@@ -64,6 +64,7 @@ impl World {
         let owner = home.session.owner().cloned();
         let from = it.id.clone();
         if let Some(owner) = owner.filter(|_| replied != Replied::Ignored) {
+            self.ledger.takes.replied(id);
             let forward = Forward::Reply {
                 from,
                 session: id.clone(),

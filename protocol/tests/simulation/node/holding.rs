@@ -36,6 +36,8 @@ impl World {
                     None => Answer::NotMine,
                 };
                 self.say(|| format!("node {node} is done with {session}: {answer:?}"));
+                let at = self.session_at(node, &session);
+                self.ledger.takes.done(&at, take, &answer);
                 self.pass_on(node, &session);
                 self.answer(node, reply, &answer);
             }
@@ -68,6 +70,11 @@ impl World {
             self.excuse(&release.session);
             self.start_items(node, &release.session);
         }
+        let at = self.session_at(node, &release.session);
+        match &released {
+            Released::Answer(answer) => self.ledger.takes.refused(&at, &release, answer),
+            Released::Fence | Released::Cut => self.ledger.takes.released(at, &release),
+        }
         match released {
             Released::Answer(answer) => self.answer(node, reply, &answer),
             Released::Cut => self.answer_part(node, &release, reply),
@@ -86,7 +93,17 @@ impl World {
         if let Some(home) = it.homes.get_mut(&release.session) {
             let uid = home.session.uid();
             let applied = it.ingest.journal.extract(uid, now);
+            let kept = home.session.queue_items();
+            if self.plan.is_gentle() {
+                let open = home.session.outstanding();
+                self.ledger.takes.cut(release, open);
+            }
             home.session.cut(release.take, fenced, applied, now, bounds);
+            assert!(
+                home.session.queue_items() >= kept || home.session.is_over(),
+                "{} was not kept until it is done",
+                release.session
+            );
             self.ledger.totals.cuts += 1;
         }
         self.answer_part(node, release, cutting.reply);
@@ -98,7 +115,14 @@ impl World {
             Some(home) => home.session.part(&it.id, release.take, release.part),
             None => Answer::NotMine,
         };
+        let at = self.session_at(node, &release.session);
+        self.ledger.takes.answered(at, release, &answer);
         self.answer(node, reply, &answer);
+    }
+
+    /// A session at the present life of a node.
+    pub(crate) fn session_at(&self, node: usize, id: &SessionId) -> ((usize, u32), SessionId) {
+        ((node, self.nodes[node].life), id.clone())
     }
 
     /// Asks those who owe something to sessions of this node whether they still know of it.

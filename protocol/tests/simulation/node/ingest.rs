@@ -231,6 +231,11 @@ impl World {
         let mut on = BTreeSet::new();
         for home in self.nodes[node].homes.values_mut() {
             home.session.gap(reason, bounds);
+            if home.session.standing() == Standing::Home {
+                let told = home.session.queue_items();
+                home.session.gap(reason, bounds);
+                assert_eq!(home.session.queue_items(), told, "one hole, two gaps");
+            }
             woken.push(home.session.id().clone());
             on.extend(home.session.forwards_to().cloned());
         }

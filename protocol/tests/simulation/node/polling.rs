@@ -171,6 +171,7 @@ impl World {
 
     fn poll_refused(&mut self, node: usize, id: &SessionId, refused: PollRefused, whom: Whom) {
         if refused == PollRefused::Lost {
+            self.is_no_surprise(id);
             self.end_now(node, id);
         }
         let (status, code) = match refused {

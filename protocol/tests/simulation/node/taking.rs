@@ -6,7 +6,7 @@ use crate::bus::Face;
 use crate::world::World;
 use tengen_protocol::rules::{Rule, holds};
 use tengen_protocol::server::{Session, Standing};
-use tengen_protocol::takeover::{Answer, Finish, Heard, Release, Step, Taker};
+use tengen_protocol::takeover::{Answer, Finish, Heard, Release, Step, Taker, ToNode};
 use tengen_protocol::{ClientHello, CloseCode, Millis, SessionId};
 
 /// A session on its way to a node.
@@ -18,6 +18,8 @@ pub(crate) struct Take {
     waiting: Vec<(u64, ClientHello)>,
     /// It is asked for as another user: nothing of it may come here.
     apart: Option<Session<()>>,
+    /// All of it is here, and the holder is asked for its yes.
+    done_asked: bool,
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             guest: (wire, hello.clone()),
             waiting: Vec::new(),
             apart,
+            done_asked: false,
         };
         self.nodes[node].takes.insert(id.clone(), take);
         self.take_steps(node, id, step);
@@ -149,7 +152,26 @@ impl World {
                 None => return self.take_ends(node, id, Finish::Fresh),
             },
         };
+        let gone = heard == Heard::NoResponders && take.done_asked && !session.is_over();
         let step = take.taker.heard(heard, session, now, bounds);
+        take.done_asked = matches!(
+            &step,
+            Step::Ask {
+                message: ToNode::Done { .. },
+                ..
+            }
+        );
+        if let Step::Ask {
+            message: ToNode::Done { take, .. },
+            ..
+        } = &step
+        {
+            self.ledger.takes.installed(*take, session.outstanding());
+        }
+        assert!(
+            !gone || step == Step::Finished(Finish::Taken),
+            "all of {id} was here, its holder dead, and it was given up"
+        );
         self.pass_on(node, id);
         self.take_steps(node, id, step);
     }

@@ -1,0 +1,109 @@
+//! The takeovers, as their holders see them: the newest take alone gets the session, behind its own cut, whole.
+
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use tengen_protocol::SessionId;
+use tengen_protocol::takeover::{Answer, Release, TakeId};
+
+/// A session at one life of a node.
+pub(crate) type At = ((usize, u32), SessionId);
+
+/// What one holder has said.
+#[derive(Default)]
+struct Held {
+    /// The highest attempt that it took.
+    attempt: u64,
+    /// Whose the session is to be.
+    take: Option<TakeId>,
+    granted: BTreeSet<TakeId>,
+    parts: BTreeMap<(TakeId, u16), Bytes>,
+}
+
+#[derive(Default)]
+pub(crate) struct Takes {
+    held: BTreeMap<At, Held>,
+    /// How many requests were open when a session was cut for a take, and have not been answered since.
+    open: BTreeMap<TakeId, (SessionId, usize)>,
+}
+
+impl Takes {
+    /// A hello was taken here: no take is good any more.
+    pub(crate) fn greeted(&mut self, at: At, attempt: u64) {
+        let held = self.held.entry(at).or_default();
+        (held.attempt, held.take) = (attempt, None);
+    }
+
+    /// A take begins, or goes on.
+    pub(crate) fn released(&mut self, at: At, release: &Release) {
+        let held = self.held.entry(at).or_default();
+        assert!(
+            release.attempt >= held.attempt,
+            "{} was released to attempt {} after {}",
+            release.session,
+            release.attempt,
+            held.attempt
+        );
+        held.attempt = release.attempt;
+        held.take = Some(release.take);
+    }
+
+    /// What a take is answered, be it asked again.
+    pub(crate) fn answered(&mut self, at: At, release: &Release, answer: &Answer) {
+        let held = self.held.entry(at).or_default();
+        let Answer::Part { part, body, .. } = answer else {
+            return;
+        };
+        let before = held.parts.entry((release.take, *part));
+        let before = before.or_insert_with(|| body.clone());
+        assert_eq!(
+            before, body,
+            "a take of {} got another part {part}",
+            release.session
+        );
+    }
+
+    /// A take was refused at once.
+    pub(crate) fn refused(&self, at: &At, release: &Release, answer: &Answer) {
+        let newest = self.held.get(at).map_or(0, |held| held.attempt);
+        let begins = release.part == 0 && release.attempt >= newest;
+        assert!(
+            !begins || *answer != Answer::Void,
+            "a new take of {} was void",
+            release.session
+        );
+    }
+
+    pub(crate) fn cut(&mut self, release: &Release, open: usize) {
+        let open = (release.session.clone(), open);
+        self.open.entry(release.take).or_insert(open);
+    }
+
+    /// A holder sends an answer on.
+    pub(crate) fn replied(&mut self, session: &SessionId) {
+        for (cut, open) in self.open.values_mut() {
+            *open -= usize::from(cut == session && *open > 0);
+        }
+    }
+
+    /// A session is all there, and the holder is asked for its yes.
+    pub(crate) fn installed(&self, take: TakeId, open: usize) {
+        if let Some((session, before)) = self.open.get(&take) {
+            assert!(open >= *before, "{session} has forgotten its open requests");
+        }
+    }
+
+    pub(crate) fn done(&mut self, at: &At, take: TakeId, answer: &Answer) {
+        let held = self.held.entry(at.clone()).or_default();
+        if *answer == Answer::Granted {
+            let good = held.take == Some(take) || held.granted.contains(&take);
+            assert!(good, "a void take of {} was granted", at.1);
+            held.granted.insert(take);
+        } else {
+            assert!(
+                *answer != Answer::Void || !held.granted.contains(&take),
+                "a granted take of {} was called void",
+                at.1
+            );
+        }
+    }
+}
