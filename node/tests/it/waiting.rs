@@ -44,9 +44,13 @@ fn impatient(builder: Builder) -> Builder {
 
 async fn connected(cluster: &Cluster, proxy: &Proxy) -> Client {
     let client = impatient(cluster.through(proxy, Some("alice"))).connect();
-    soon("it connects", client)
+    let client = soon("it connects", client)
         .await
-        .expect("it is not refused")
+        .expect("it is not refused");
+    // Answered by way of its first poll: from here on all its connections are open.
+    let asked = client.request::<String>("test/echo", "there?");
+    assert_eq!(soon("an answer", asked).await.as_deref(), Ok("there?"));
+    client
 }
 
 async fn f24_f56_an_idle_client_sees_no_change_and_no_silence_longer_than_the_keep_alive(way: Way) {
