@@ -360,7 +360,8 @@ async fn a_full_node_and_one_that_is_not_open_are_a_503() {
     second.say_hello(0, json!({})).await.is_refusal(503, "4003");
     cluster.stop_nats();
     eventually("the node is not open", async || {
-        cluster.node(0).node.ready().await.is_err()
+        let ready = cluster.node(0).node.ready().await;
+        ready.is_err_and(|why| why.contains("interest"))
     })
     .await;
     let begun = std::time::Instant::now();
