@@ -158,6 +158,19 @@ impl Bus {
         }
     }
 
+    /// Nothing reaches this end before then.
+    pub(crate) fn holds_up(&mut self, to: Peer, until: u64) {
+        if !self.loose {
+            let clock = self.clocks.entry((SERVER, to)).or_default();
+            *clock = (*clock).max(until);
+            return;
+        }
+        for from in 0..self.connections.len() {
+            let clock = self.clocks.entry((from, to)).or_default();
+            *clock = (*clock).max(until);
+        }
+    }
+
     /// When something that goes now from one end to the other is there.
     fn passes(&mut self, from: Peer, to: Peer, now: u64, chance: &mut Chance) -> u64 {
         let latency = if chance.one_in(30) {

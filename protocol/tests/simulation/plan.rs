@@ -33,6 +33,9 @@ pub(crate) struct Plan {
     pub(crate) people: bool,
     /// Slow readers and tiny queues: sessions end as slow consumers.
     pub(crate) slow: bool,
+    /// Questions between nodes and their answers are lost, fences come late, and a client moves on
+    /// while it is taken.
+    pub(crate) hasty: bool,
     pub(crate) link_latency: u64,
     pub(crate) bus_latency: u64,
     pub(crate) ingest_lag: u64,
@@ -62,6 +65,7 @@ impl Plan {
             moving: !chance.one_in(20),
             people: !gentle && chance.one_in(2),
             slow,
+            hasty: false,
             link_latency: chance.one_of(&[2, 20, 300]),
             // Where nothing is excused, a fence must be back in time.
             bus_latency: if gentle {

@@ -76,6 +76,15 @@ impl World {
         self.carry_out(tab);
     }
 
+    /// A client whose session is being taken goes to yet another node.
+    pub(crate) fn moves_on(&mut self, tab: usize) {
+        if self.is_hostile() {
+            let now = self.tabs[tab].now(self.now);
+            self.tabs[tab].client.reconnect(now);
+            self.carry_out(tab);
+        }
+    }
+
     fn somebody_acts(&mut self, kind: u64) {
         let tab = self.some_tab();
         let now = self.tabs[tab].now(self.now);
@@ -121,13 +130,26 @@ impl World {
         let end = BEGIN + HOSTILE_MS;
         let until = (self.now + self.chance.between(200, 12_000)).min(end);
         if kind == 13 {
-            self.crash_node(node);
-            self.ledger.totals.crashed += 1;
-            return self.at(until, Happening::Mend(Mend::Restart(node)));
+            return self.dies_until(node, until);
         }
         self.say(|| format!("node {node} pauses until {until}"));
         self.nodes[node].paused_until = until;
         self.ledger.totals.paused += 1;
+    }
+
+    fn dies_until(&mut self, node: usize, until: u64) {
+        self.crash_node(node);
+        self.ledger.totals.crashed += 1;
+        self.at(until, Happening::Mend(Mend::Restart(node)));
+    }
+
+    /// A holder dies between its parts and its yes.
+    pub(crate) fn dies(&mut self, (node, life): (usize, u32)) {
+        let it = &self.nodes[node];
+        if it.alive && it.life == life && self.is_hostile() {
+            let until = self.now + self.haste.between(200, 5_000);
+            self.dies_until(node, until.min(BEGIN + HOSTILE_MS));
+        }
     }
 
     fn the_bus_fails(&mut self) {

@@ -25,6 +25,8 @@ pub(crate) enum Happening {
     Again(usize, Rc<Push>),
     Mend(crate::trouble::Mend),
     CutWire(u64),
+    MovesOn(usize),
+    Dies((usize, u32)),
     Check,
 }
 
@@ -32,6 +34,8 @@ pub(crate) struct World {
     log: bool,
     pub(crate) plan: Plan,
     pub(crate) chance: Chance,
+    /// The die of hasty worlds.
+    pub(crate) haste: Chance,
     pub(crate) now: u64,
     order: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
@@ -61,7 +65,11 @@ pub(crate) struct Run {
 impl World {
     pub(crate) fn new(seed: u64, log: bool) -> World {
         let mut chance = Chance::new(seed);
-        let plan = Plan::draw(&mut chance);
+        let mut plan = Plan::draw(&mut chance);
+        // A die of its own: without these troubles a world is what it is.
+        let mut hasty = Chance::new(!seed);
+        // A holder that is cut off from the bus while its answer is lost would be taken for dead.
+        plan.hasty = !plan.is_gentle() && !plan.bus_faults && plan.moving && hasty.one_in(2);
         let tabs = (0..plan.tabs)
             .map(|tab| {
                 let options = Plan::options(&mut chance);
@@ -108,6 +116,7 @@ impl World {
             trace: 0,
             plan,
             chance,
+            haste: hasty,
         }
     }
 
@@ -202,6 +211,8 @@ impl World {
             Happening::Again(by, push) => self.push_again(by, &push),
             Happening::Mend(mend) => self.mend(mend),
             Happening::CutWire(wire) => self.cut(wire),
+            Happening::MovesOn(tab) => self.moves_on(tab),
+            Happening::Dies(life) => self.dies(life),
             Happening::Check => {}
         }
     }
@@ -269,6 +280,11 @@ impl World {
                 () if faulty && self.chance.one_in(80) => 2,
                 () => 1,
             };
+            let copies = if self.goes_astray(message) { 0 } else { copies };
+            if matches!(message, Message::Fence { .. }) && self.is_hasty(4) {
+                let late = self.haste.between(300, 2_000);
+                self.bus.holds_up(to, self.now + late);
+            }
             for _ in 0..copies {
                 let at = match from {
                     Some(from) => self.bus.straight(from, to, self.now, &mut self.chance),
@@ -282,6 +298,17 @@ impl World {
                 self.at(at, Happening::Bus(passage));
             }
         }
+    }
+
+    /// Once in `n`, in a hasty world.
+    pub(crate) fn is_hasty(&mut self, n: u64) -> bool {
+        self.plan.hasty && self.is_hostile() && self.haste.one_in(n)
+    }
+
+    /// A question about a session, or its answer, gets lost.
+    fn goes_astray(&mut self, message: &Message) -> bool {
+        let question = matches!(message, Message::Request { .. } | Message::Answer { .. });
+        question && self.is_hasty(8)
     }
 
     /// The bus knows that nobody listens.

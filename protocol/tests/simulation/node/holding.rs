@@ -4,7 +4,7 @@ use super::ForNode;
 use super::asking::{Asker, Came, ReplyTo};
 use super::ingest::Fenced;
 use crate::bus::Face;
-use crate::world::World;
+use crate::world::{Happening, World};
 use bytes::Bytes;
 use tengen_protocol::rules::{Rule, holds};
 use tengen_protocol::server::Released;
@@ -115,6 +115,10 @@ impl World {
             Some(home) => home.session.part(&it.id, release.take, release.part),
             None => Answer::NotMine,
         };
+        if self.plan.node_faults && matches!(answer, Answer::Part { .. }) && self.is_hasty(12) {
+            let soon = self.now + self.haste.between(1, 2 * self.plan.bus_latency);
+            self.at(soon, Happening::Dies((node, self.nodes[node].life)));
+        }
         let at = self.session_at(node, &release.session);
         self.ledger.takes.answered(at, release, &answer);
         self.answer(node, reply, &answer);

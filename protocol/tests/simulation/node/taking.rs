@@ -3,7 +3,7 @@
 use super::Home;
 use super::asking::{Asker, Came};
 use crate::bus::Face;
-use crate::world::World;
+use crate::world::{Happening, World};
 use tengen_protocol::rules::{Rule, holds};
 use tengen_protocol::server::{Session, Standing};
 use tengen_protocol::takeover::{Answer, Finish, Heard, Release, Step, Taker, ToNode};
@@ -20,6 +20,10 @@ pub(crate) struct Take {
     apart: Option<Session<()>>,
     /// All of it is here, and the holder is asked for its yes.
     done_asked: bool,
+    /// The last answer was late.
+    late: bool,
+    /// Everybody is asked.
+    everyone: bool,
 }
 
 impl World {
@@ -99,8 +103,16 @@ impl World {
             waiting: Vec::new(),
             apart,
             done_asked: false,
+            late: false,
+            everyone: matches!(step, Step::AskEveryone { .. }),
         };
         self.nodes[node].takes.insert(id.clone(), take);
+        if let Some(tab) = self.owners.get(id).copied()
+            && self.is_hasty(4)
+        {
+            let at = self.now + self.haste.between(0, 1_500);
+            self.at(at, Happening::MovesOn(tab));
+        }
         self.take_steps(node, id, step);
     }
 
@@ -153,7 +165,15 @@ impl World {
             },
         };
         let gone = heard == Heard::NoResponders && take.done_asked && !session.is_over();
+        let first_late = heard == Heard::Late && !take.late && !take.everyone;
+        take.late = heard == Heard::Late;
+        let first_late = first_late && !session.is_over();
         let step = take.taker.heard(heard, session, now, bounds);
+        take.everyone = matches!(step, Step::AskEveryone { .. });
+        assert!(
+            !first_late || matches!(step, Step::Ask { .. }),
+            "{id} was given up after one late answer"
+        );
         take.done_asked = matches!(
             &step,
             Step::Ask {
