@@ -75,7 +75,7 @@ rules! {
     // A hole is an item.
     /// A known hole is told by an item at its place.
     HoleIsTold,
-    /// At most one unsent gap stands in a queue.
+    /// At most one unsent gap stands in a queue, unless one is needed behind what follows it.
     OneUnsentGap,
     /// After a bus outage the gap is appended when interest is confirmed again.
     GapAfterInterest,

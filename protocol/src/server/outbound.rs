@@ -96,6 +96,12 @@ impl<C> Session<C> {
     /// Marks a hole at this place of the line by a `chsk/gap {reason}` item, unless one that is
     /// still unsent says so already.
     pub fn gap(&mut self, reason: &str, bounds: &Bounds) -> Pushed {
+        self.gap_behind(0, reason, bounds)
+    }
+
+    /// The same, unless an unsent one stands behind that position of the line already: one before it
+    /// may be read, and all be fetched anew, long before what is out of its order.
+    pub(super) fn gap_behind(&mut self, position: u64, reason: &str, bounds: &Bounds) -> Pushed {
         if self.over {
             return Pushed::Over;
         }
@@ -105,7 +111,7 @@ impl<C> Session<C> {
         if !holds(Rule::HoleIsTold) {
             return Pushed::Queued;
         }
-        if self.gap_at > self.out.sent() && holds(Rule::OneUnsentGap) {
+        if self.gap_at > self.out.sent().max(position) && holds(Rule::OneUnsentGap) {
             // What came after the older gap has not been seen either; fetching once, after it, suffices.
             return Pushed::Queued;
         }

@@ -131,6 +131,9 @@ impl<C: Clone> Session<C> {
         for body in &snapshot.items {
             out.push(OutFrame::new(self.codec, body));
         }
+        if let Some(taken) = &mut moving.taken {
+            taken.end = end;
+        }
         self.out = out;
         self.gap_at = snapshot.gap_at.min(end);
         self.answer_at = snapshot.answer_at.min(end);

@@ -101,6 +101,8 @@ impl<C> Session<C> {
         let Some(taken) = taken else {
             return self.append(item, bounds);
         };
+        // Asked before: of a publisher that is new here nothing is known to be on its way.
+        let overtakes = taken.overtakes(identity);
         let first = match taken.own(identity) {
             Own::Append(first) => first,
             Own::Known => return Pushed::Known,
@@ -108,13 +110,17 @@ impl<C> Session<C> {
         for held in first {
             let _ = self.let_out(held, bounds);
         }
-        if self.taken().is_some_and(|taken| taken.is_behind(identity)) {
+        if let Some(position) = self.taken().and_then(|taken| taken.overtaken(identity)) {
             // A former holder was ahead of this node, and had missed this one.
+            let _ = self.gap_behind(position, GAP, bounds);
+        } else if overtakes && self.taken().is_some_and(|taken| taken.overtakes(identity)) {
+            // What this node dropped as a stranger's is still to be forwarded.
             let _ = self.gap(GAP, bounds);
         }
         let pushed = self.append(item, bounds);
+        let end = self.out.end();
         if let Some(taken) = self.taken() {
-            taken.appended(identity, false);
+            taken.appended(identity, false, end);
         }
         pushed
     }
@@ -123,9 +129,10 @@ impl<C> Session<C> {
     /// publisher can be missing before it.
     pub(super) fn let_out(&mut self, held: Held, bounds: &Bounds) -> Pushed {
         if self.standing() == Standing::Moved {
+            let end = self.out.end();
             if let Some(moving) = self.moving.as_deref_mut() {
                 if let Some(taken) = &mut moving.taken {
-                    taken.appended(&held.identity, true);
+                    taken.appended(&held.identity, true, end);
                 }
                 moving.on.push(held);
             }
@@ -135,11 +142,13 @@ impl<C> Session<C> {
             .taken()
             .is_none_or(|taken| taken.is_next(&held.identity));
         if !next {
-            let _ = self.gap(GAP, bounds);
+            let overtaken = self.taken().and_then(|t| t.overtaken(&held.identity));
+            let _ = self.gap_behind(overtaken.unwrap_or_default(), GAP, bounds);
         }
         let pushed = self.append(&held.item, bounds);
+        let end = self.out.end();
         if let Some(taken) = self.taken() {
-            taken.appended(&held.identity, true);
+            taken.appended(&held.identity, true, end);
         }
         // Behind the cut it is news to the taker as well.
         if self.standing() == Standing::Frozen

@@ -32,6 +32,8 @@ pub(in crate::server) struct Taken {
     pub(super) holder: NodeId,
     /// Nothing more is forwarded from then on.
     pub(super) until: Millis,
+    /// Where the queue ended that came from the holder.
+    pub(super) end: u64,
     streams: BTreeMap<u128, Stream>,
     /// Message ids that the holder had, and until when each stands for one push.
     messages: BTreeMap<u128, Millis>,
@@ -78,12 +80,9 @@ impl Taken {
         let equals = Equals::new(here, &holder, &applied, cut, before, registered);
         let mut streams: BTreeMap<u128, Stream> = BTreeMap::new();
         for (publisher, upto) in applied.publishers {
-            let newest = upto.last;
-            let stream = Stream {
-                holder: upto,
-                newest,
-                ..Stream::default()
-            };
+            let singles = applied.singles.iter().filter_map(Identity::place);
+            let singles = singles.filter(|(other, _)| *other == publisher);
+            let stream = Stream::of_holder(upto, singles.map(|(_, place)| place));
             streams.insert(publisher, stream);
         }
         for (publisher, upto) in &before.publishers {
@@ -96,6 +95,7 @@ impl Taken {
         let mut taken = Taken {
             holder,
             until: Millis::MAX,
+            end: 0,
             streams,
             messages: messages
                 .map(|(id, age)| (*id, clock(cut, *age).plus(MESSAGE_MS)))
@@ -322,20 +322,30 @@ impl Taken {
         newest.unwrap_or_default().is_followed_by(place) || !holds(Rule::HeldStandsBehindGap)
     }
 
-    /// Whether something later of its publisher is in line already.
-    pub(super) fn is_behind(&self, identity: &Identity) -> bool {
+    /// If something later of its publisher is in line already, the position behind that.
+    pub(super) fn overtaken(&self, identity: &Identity) -> Option<u64> {
+        let (publisher, place) = identity.place()?;
+        let stream = self.streams.get(&publisher);
+        let stream = stream.filter(|stream| stream.newest > place)?;
+        Some(stream.newest_at.max(self.end))
+    }
+
+    /// Whether a former holder is still to forward something that comes before this own copy.
+    pub(super) fn overtakes(&self, identity: &Identity) -> bool {
         let Some((publisher, place)) = identity.place() else {
             return false;
         };
         let stream = self.streams.get(&publisher);
-        stream.is_some_and(|stream| stream.newest > place)
+        !self.given_up && stream.is_some_and(|stream| stream.lacks_before(place))
     }
 
-    /// A push is in line now.
-    pub(super) fn appended(&mut self, identity: &Identity, forwarded: bool) {
+    /// A push is in line now, which ends at `end`.
+    pub(super) fn appended(&mut self, identity: &Identity, forwarded: bool, end: u64) {
         if let Some((publisher, place)) = identity.place() {
             let stream = self.streams.entry(publisher).or_default();
-            stream.newest = stream.newest.max(place);
+            if place >= stream.newest {
+                (stream.newest, stream.newest_at) = (place, end);
+            }
         }
         if forwarded {
             if let Some(message) = identity.message() {

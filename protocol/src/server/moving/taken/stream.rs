@@ -14,9 +14,34 @@ pub(super) struct Stream {
     pub(super) own: Option<Place>,
     /// The newest in the session's queue.
     pub(super) newest: Place,
+    /// Where the queue ended behind it, if it was put there here.
+    pub(super) newest_at: u64,
 }
 
 impl Stream {
+    /// What the holder had; `singles` are those which it let out beyond that.
+    pub(super) fn of_holder(holder: Upto, singles: impl Iterator<Item = Place>) -> Stream {
+        // At its end the holder's queue may lack what its node had dropped.
+        let last = |last: Place, (after, upto): &(Place, Place)| match *upto >= last {
+            true => last.min(*after),
+            false => last,
+        };
+        let mut holes = holder.holes.clone();
+        holes.sort_unstable();
+        let newest = holes.iter().rev().fold(holder.last, last);
+        Stream {
+            newest: singles.fold(newest, Place::max),
+            holder,
+            ..Stream::default()
+        }
+    }
+
+    /// Whether the session still lacks something that this node heard and dropped before `place`.
+    pub(super) fn lacks_before(&self, place: Place) -> bool {
+        self.heard
+            .is_some_and(|heard| self.newest < heard && heard < place)
+    }
+
     /// The own copy of this came since the session was registered.
     pub(super) fn came(&mut self, place: Place) {
         self.own = self.own.max(Some(place));
