@@ -1,19 +1,21 @@
 //! Which of several equal pushes a session that came from another node has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::rules::{Rule, holds};
 use crate::takeover::{Applied, Base, Copies, Equal, FIRST, HeardContent, holder_is_ahead_by};
 
-/// Contents remembered at most: beyond it, pushes are what they seem.
+/// Contents remembered at most, the newest: beyond it, pushes are what they seem.
 const MAX_CONTENTS: usize = 4096;
 
 /// Pushes without a name, by content.
 #[derive(Debug, Default)]
 pub(super) struct Equals {
     by_content: BTreeMap<u128, Equal>,
+    /// The same contents, oldest first.
+    by_age: VecDeque<u128>,
     /// The last that this node heard before it registered the session, which got none of these by
     /// itself.
     heard: BTreeMap<u128, u64>,
@@ -53,6 +55,10 @@ impl Equals {
             both.our_last = Some(heard);
         }
         let mut equals = Equals::default();
+        let mut ages: Vec<(u64, u128)> =
+            both.iter().map(|(id, both)| (both.newest(), *id)).collect();
+        ages.sort_unstable();
+        equals.by_age = ages.into_iter().map(|(_, content)| content).collect();
         for (content, mut both) in both {
             both.theirs.since = cut.0.saturating_sub(applied.reach_ms);
             both.ours.since = registered.0.saturating_sub(before.reach_ms);
@@ -76,7 +82,18 @@ impl Equals {
             equal.others.insert(holder.clone(), theirs);
             equals.by_content.insert(content, equal);
         }
+        equals.forget_beyond(MAX_CONTENTS);
         equals
+    }
+
+    /// Forgets the oldest contents. What is to be forwarded of them is not waited for either.
+    fn forget_beyond(&mut self, most: usize) {
+        while self.by_content.len() > most
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.by_content.remove(&oldest);
+            self.heard.remove(&oldest);
+        }
     }
 
     /// Knows how others count from when the session was here before.
@@ -91,8 +108,9 @@ impl Equals {
     }
 
     fn entry(&mut self, content: u128) -> &mut Equal {
-        if self.by_content.len() >= MAX_CONTENTS && !self.by_content.contains_key(&content) {
-            self.by_content.pop_first();
+        if !self.by_content.contains_key(&content) {
+            self.forget_beyond(MAX_CONTENTS - 1);
+            self.by_age.push_back(content);
         }
         self.by_content.entry(content).or_default()
     }
@@ -155,6 +173,12 @@ impl Equal {
 }
 
 impl Both<'_> {
+    /// When either node heard it last; the beginning of time if neither remembers.
+    fn newest(&self) -> u64 {
+        let times = self.theirs.at.iter().chain(&self.ours.at);
+        times.copied().max().unwrap_or(0)
+    }
+
     /// What a session that was at rest has: all that its node heard.
     fn at_rest(&self) -> Equal {
         let heard = self.theirs.at.len() as u64;
@@ -169,3 +193,6 @@ impl Both<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
