@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// What the plain GET of [`Action::Ask`](super::Action::Ask) was answered: the status, and our
+    /// What the plain GET of [`Action::Ask`] was answered: the status, and our
     /// own code if the answer has one (`Tengen-Error`), or why there was no answer.
     pub fn asked(
         &mut self,
