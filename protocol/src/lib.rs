@@ -42,6 +42,7 @@ pub mod sequence;
 // The conversation: both ends.
 pub mod client;
 mod out_queue;
+pub mod presence;
 pub mod relay;
 pub mod rules;
 pub mod server;

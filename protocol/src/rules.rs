@@ -1,9 +1,10 @@
 //! The rules that keep a conversation whole, one by one, so that a test build can switch one off and see that the simulation notices.
 
-/// Names every rule by its doc, which is also what a report of the simulation says of it.
+/// Names every rule by its doc, which is also what a report of a simulation says of it, and says
+/// how to ask for one and how to suspend it.
 macro_rules! rules {
-    ($($(#[doc = $words:literal])+ $name:ident,)+) => {
-        /// One rule of the conversation. In a product each of them holds, always; with the feature
+    (of $what:literal in $order:literal: $($(#[doc = $words:literal])+ $name:ident,)+) => {
+        #[doc = concat!("One rule of ", $what, ". In a product each of them holds, always; with the feature")]
         /// `mutations` a test may suspend one, to see that its absence is noticed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Rule {
@@ -11,7 +12,7 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// Every rule, in the order of a session's life.
+            #[doc = concat!("Every rule, in the order of ", $order, ".")]
             pub const ALL: &[Rule] = &[$(Rule::$name,)+];
 
             /// The rule in words.
@@ -28,10 +29,46 @@ macro_rules! rules {
                 }
             }
         }
+
+        /// Whether a rule holds: a constant in every product.
+        #[cfg(not(feature = "mutations"))]
+        #[inline(always)]
+        pub const fn holds(_rule: Rule) -> bool {
+            true
+        }
+
+        #[cfg(feature = "mutations")]
+        thread_local! {
+            static SUSPENDED: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+            static ASKED: std::cell::Cell<u128> = const { std::cell::Cell::new(0) };
+        }
+
+        /// Whether a rule holds on this thread.
+        #[cfg(feature = "mutations")]
+        #[inline]
+        pub fn holds(rule: Rule) -> bool {
+            ASKED.set(ASKED.get() | 1 << rule as u32);
+            SUSPENDED.get() != Some(rule)
+        }
+
+        /// Whether anything on this thread has ever asked for a rule: one that nobody asks for is not built.
+        #[cfg(feature = "mutations")]
+        pub fn was_asked(rule: Rule) -> bool {
+            ASKED.get() & 1 << rule as u32 != 0
+        }
+
+        /// Suspends a rule on this thread, or none, until it is called again.
+        #[cfg(feature = "mutations")]
+        pub fn suspend(rule: Option<Rule>) {
+            SUSPENDED.set(rule);
+        }
     };
 }
+pub(crate) use rules;
 
 rules! {
+    of "the conversation" in "a session's life":
+
     // One queue, two cursors.
     /// A new connection goes on after the items that its hello says it has received.
     RewindToReceived,
@@ -203,37 +240,4 @@ rules! {
     EqualsMatchOneForOne,
     /// A message id matches any number of times.
     MessageIdMatches,
-}
-
-/// Whether a rule holds: a constant in every product.
-#[cfg(not(feature = "mutations"))]
-#[inline(always)]
-pub const fn holds(_rule: Rule) -> bool {
-    true
-}
-
-#[cfg(feature = "mutations")]
-thread_local! {
-    static SUSPENDED: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
-    static ASKED: std::cell::Cell<u128> = const { std::cell::Cell::new(0) };
-}
-
-/// Whether a rule holds on this thread.
-#[cfg(feature = "mutations")]
-#[inline]
-pub fn holds(rule: Rule) -> bool {
-    ASKED.set(ASKED.get() | 1 << rule as u32);
-    SUSPENDED.get() != Some(rule)
-}
-
-/// Whether anything on this thread has ever asked for a rule: one that nobody asks for is not built.
-#[cfg(feature = "mutations")]
-pub fn was_asked(rule: Rule) -> bool {
-    ASKED.get() & 1 << rule as u32 != 0
-}
-
-/// Suspends a rule on this thread, or none, until it is called again.
-#[cfg(feature = "mutations")]
-pub fn suspend(rule: Option<Rule>) {
-    SUSPENDED.set(rule);
 }
