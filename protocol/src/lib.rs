@@ -44,6 +44,7 @@ pub mod client;
 mod out_queue;
 pub mod presence;
 pub mod relay;
+pub mod report;
 pub mod rules;
 pub mod server;
 pub mod takeover;

@@ -6,6 +6,8 @@ mod frames;
 mod golden;
 #[path = "wire/relay.rs"]
 mod relay;
+#[path = "wire/report.rs"]
+mod report;
 #[path = "wire/specification.rs"]
 mod specification;
 #[path = "wire/takeover.rs"]

@@ -1,0 +1,224 @@
+//! Unit tests of delivery reports: who collects, when an answer is due, and that there is one.
+
+use super::*;
+use crate::millis::Millis;
+
+fn node(name: &str) -> NodeId {
+    NodeId::parse(name).expect("valid")
+}
+
+fn nodes(names: &[&str]) -> Vec<NodeId> {
+    names.iter().map(|name| node(name)).collect()
+}
+
+fn report(clients: u64, nodes: u32, missing: u32) -> Report {
+    Report {
+        clients,
+        nodes,
+        missing,
+    }
+}
+
+const NOW: Millis = Millis(1_000);
+
+#[test]
+fn f63_a_report_is_answered_in_the_moment_in_which_all_have_counted() {
+    let mut collector = Collector::new(10);
+    collector
+        .open(1, "asker", nodes(&["a", "b", "c"]), NOW)
+        .unwrap();
+    collector.count(1, &node("b"), 2, NOW).unwrap();
+    collector.count(1, &node("a"), 1, NOW).unwrap();
+    assert_eq!(collector.take_answers(), []);
+    collector.count(1, &node("c"), 0, NOW.plus(3)).unwrap();
+    assert_eq!(collector.take_answers(), [("asker", report(3, 3, 0))]);
+    assert!(collector.is_empty());
+    assert_eq!(collector.next(), None);
+}
+
+#[test]
+fn f63_who_has_not_counted_in_time_is_missing_and_comes_too_late_afterwards() {
+    let mut collector = Collector::new(10);
+    collector
+        .open(1, "asker", nodes(&["a", "b", "c"]), NOW)
+        .unwrap();
+    collector.count(1, &node("a"), 1, NOW).unwrap();
+    assert_eq!(collector.next(), Some(NOW.plus(WAIT_MS)));
+    assert_eq!(collector.tick(NOW.plus(WAIT_MS - 1)), 0);
+    assert_eq!(collector.take_answers(), []);
+    assert_eq!(collector.tick(NOW.plus(WAIT_MS)), 0);
+    assert_eq!(collector.take_answers(), [("asker", report(1, 1, 2))]);
+    // What comes now opens nothing that would be answered again.
+    let late = NOW.plus(WAIT_MS + 20);
+    collector.count(1, &node("b"), 5, late).unwrap();
+    assert_eq!(collector.tick(late.plus(WAIT_MS)), 1);
+    assert_eq!(collector.take_answers(), []);
+    assert!(collector.is_empty());
+}
+
+#[test]
+fn f63_for_a_user_who_is_nowhere_the_answer_waits_a_moment_for_a_node_the_roster_lacks() {
+    let mut collector = Collector::new(10);
+    collector.open(1, "nobody", [], NOW).unwrap();
+    collector.open(2, "just came", [], NOW).unwrap();
+    collector.count(2, &node("a"), 1, NOW.plus(2)).unwrap();
+    assert_eq!(collector.take_answers(), []);
+    assert_eq!(collector.next(), Some(NOW.plus(SETTLE_MS)));
+    collector.tick(NOW.plus(SETTLE_MS));
+    assert_eq!(
+        collector.take_answers(),
+        [("nobody", report(0, 0, 0)), ("just came", report(1, 1, 0))]
+    );
+}
+
+#[test]
+fn counts_that_overtake_the_push_are_kept_for_it() {
+    let mut collector = Collector::new(10);
+    collector.count(1, &node("b"), 2, NOW).unwrap();
+    collector
+        .open(1, "asker", nodes(&["a", "b"]), NOW.plus(100))
+        .unwrap();
+    assert_eq!(collector.take_answers(), []);
+    // Its time runs from the push on.
+    collector.tick(NOW.plus(WAIT_MS));
+    assert_eq!(collector.take_answers(), []);
+    collector.count(1, &node("a"), 1, NOW.plus(300)).unwrap();
+    assert_eq!(collector.take_answers(), [("asker", report(3, 2, 0))]);
+
+    collector.count(2, &node("b"), 2, NOW).unwrap();
+    collector
+        .open(2, "all were early", nodes(&["b"]), NOW)
+        .unwrap();
+    assert_eq!(
+        collector.take_answers(),
+        [("all were early", report(2, 1, 0))]
+    );
+}
+
+#[test]
+fn a_node_that_the_roster_did_not_expect_counts_too() {
+    let mut collector = Collector::new(10);
+    collector.open(1, "asker", nodes(&["a"]), NOW).unwrap();
+    collector.count(1, &node("x"), 1, NOW).unwrap();
+    collector.count(1, &node("a"), 1, NOW).unwrap();
+    assert_eq!(collector.take_answers(), [("asker", report(2, 2, 0))]);
+}
+
+#[test]
+fn a_nodes_first_word_counts() {
+    let mut collector = Collector::new(10);
+    collector.open(1, "asker", nodes(&["a", "b"]), NOW).unwrap();
+    for clients in [3, 4, u64::MAX] {
+        collector.count(1, &node("a"), clients, NOW).unwrap();
+    }
+    collector.count(1, &node("b"), u64::MAX, NOW).unwrap();
+    // Numbers from outside saturate.
+    assert_eq!(
+        collector.take_answers(),
+        [("asker", report(u64::MAX, 2, 0))]
+    );
+}
+
+#[test]
+fn equal_requests_at_once_are_answered_one_by_one_with_the_same_numbers() {
+    let mut collector = Collector::new(10);
+    collector.open(1, "asker", nodes(&["a", "b"]), NOW).unwrap();
+    collector.open(1, "asker", nodes(&["a", "b"]), NOW).unwrap();
+    for _ in 0..2 {
+        collector.count(1, &node("a"), 1, NOW).unwrap();
+    }
+    for _ in 0..2 {
+        collector.count(1, &node("b"), 1, NOW).unwrap();
+    }
+    collector.tick(NOW.plus(WAIT_MS));
+    assert_eq!(collector.take_answers(), [("asker", report(2, 2, 0)); 2]);
+}
+
+#[test]
+fn reports_and_early_counts_are_bounded_and_give_their_room_back() {
+    let mut collector = Collector::new(2);
+    collector.open(1, "one", nodes(&["a"]), NOW).unwrap();
+    collector.count(2, &node("a"), 1, NOW).unwrap();
+    assert_eq!(collector.open(3, "three", [], NOW), Err(Full));
+    assert_eq!(collector.count(3, &node("a"), 1, NOW), Err(Full));
+    // What is under way is not touched by that.
+    collector.open(2, "two", nodes(&["a"]), NOW).unwrap();
+    assert_eq!(collector.take_answers(), [("two", report(1, 1, 0))]);
+    collector.open(3, "three", [], NOW).unwrap();
+    collector.tick(Millis::MAX);
+    assert_eq!(collector.take_answers().len(), 2);
+    assert!(collector.is_empty());
+    assert_eq!(collector.next(), None);
+}
+
+#[test]
+fn all_nodes_agree_who_is_first_whatever_order_they_know_each_other_in() {
+    let mut known = nodes(&["n1", "n2", "n3", "n4"]);
+    let mut firsts = std::collections::BTreeMap::<_, u32>::new();
+    for user in 0..4_000 {
+        let key = format!("user-{user}");
+        let first = rendezvous(key.as_bytes(), &known).unwrap().clone();
+        known.rotate_left(1);
+        assert_eq!(rendezvous(key.as_bytes(), &known), Some(&first));
+        *firsts.entry(first).or_default() += 1;
+    }
+    // Each has its share: a quarter is 1,000, five standard deviations are 137.
+    for (node, share) in firsts {
+        assert!((863..=1_137).contains(&share), "{node}: {share}");
+    }
+    assert_eq!(rendezvous(b"alice", []), None);
+}
+
+#[test]
+fn a_node_that_goes_hands_only_its_own_users_on() {
+    let all = nodes(&["n1", "n2", "n3"]);
+    for user in 0..500 {
+        let key = format!("user-{user}");
+        let before = rendezvous(key.as_bytes(), &all).unwrap();
+        let after = rendezvous(key.as_bytes(), &all[..2]).unwrap();
+        assert!(before == after || *before == all[2], "{key}");
+    }
+}
+
+#[test]
+fn a_report_for_a_publisher_reads_as_it_was_written_and_nothing_else_does() {
+    let one = report(7, 2, 1);
+    assert_eq!(&*one.to_json(), br#"{"clients":7,"nodes":2,"missing":1}"#);
+    let written = one.to_batch_json(300, 4);
+    assert_eq!(&*written, b"[300,4,7,2,1]");
+    assert_eq!(Report::from_batch_json(&written), Some((300, 4, one)));
+    let huge = report(u64::MAX, 1, 0);
+    let read = Report::from_batch_json(&huge.to_batch_json(u64::MAX, u16::MAX));
+    assert_eq!(read, Some((u64::MAX, u16::MAX, huge)));
+    let read = |text: &'static str| Report::from_batch_json(&Bytes::from_static(text.as_bytes()));
+    assert_eq!(read("[300,4,7,2,1,\"later\"]"), Some((300, 4, one)));
+    for bad in [
+        "",
+        "[",
+        "[]",
+        "[1,2,3,4]",
+        "[1,-2,3,4,5]",
+        "[1,65536,0,0,0]",
+        "[1,2,3,4,4294967296]",
+        "{}",
+        "[\"1\",2,3,4,5]",
+    ] {
+        assert_eq!(read(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn names_of_different_reports_differ() {
+    let ids = [
+        id_of_request("_INBOX.a", 1, 0),
+        id_of_request("_INBOX.b", 1, 0),
+        id_of_request("_INBOX.a", 2, 0),
+        id_of_request("_INBOX.a", 1, 1),
+        id_in_batch(1, 1, 0),
+        id_in_batch(1, 1, 1),
+        id_in_batch(1, 2, 0),
+        id_in_batch(2, 1, 0),
+    ];
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len());
+}
