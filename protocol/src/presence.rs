@@ -8,6 +8,7 @@ mod roster;
 pub mod rules;
 mod sync;
 mod users;
+pub mod who;
 mod wire;
 
 pub use action::{Action, AskId, Channel, Door, Unanswered};

@@ -14,3 +14,5 @@ mod specification;
 mod takeover;
 #[path = "wire/values.rs"]
 mod values;
+#[path = "wire/who.rs"]
+mod who;

@@ -1,0 +1,246 @@
+//! What has changed lately in who is online, numbered, and how far each watcher has read.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tengen_protocol::Uid;
+use tengen_protocol::presence::{Diff, Kinds, Roster};
+use tokio::sync::watch;
+
+/// Changes that are kept for watchers: a storm of 20,000 users fits, and costs about 3 MiB. Whoever
+/// is further behind loads everything anew.
+const MAX_KEPT: usize = 32_768;
+/// Users read at a time while presence is locked: some 100 µs.
+const PAGE: usize = 1_000;
+
+/// The changes of one node's view. They have numbers of their own on each node and at each start,
+/// so a place in them means nothing elsewhere.
+pub(crate) struct Watching {
+    recent: Mutex<Recent>,
+    /// Rises with every batch, seen or not: what watchers wait for.
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Recent {
+    batches: VecDeque<Batch>,
+    /// Changes in `batches`.
+    kept: usize,
+    /// Batches so far.
+    told: u64,
+    /// Batches so far in which the sets changed.
+    n: u64,
+}
+
+#[derive(Clone)]
+struct Batch {
+    /// Of this batch, if the sets changed; else of the one before.
+    n: u64,
+    diffs: Arc<[Diff]>,
+}
+
+impl Default for Watching {
+    fn default() -> Self {
+        Watching {
+            recent: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Watching {
+    /// Keeps what has changed, and wakes those who watch. To be called under the lock of the view,
+    /// at the end of whatever changed it: then the view and its number agree for all who look.
+    pub(crate) fn tell(&self, diffs: Vec<Diff>) {
+        if diffs.is_empty() {
+            return;
+        }
+        let told = self.recent.lock().append(diffs);
+        self.changed.send_replace(told);
+    }
+
+    /// The number of the last batch that changed the sets.
+    pub(crate) fn n(&self) -> u64 {
+        self.recent.lock().n
+    }
+
+    /// Whom to wait for: it changes with every batch.
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+impl Recent {
+    fn append(&mut self, diffs: Vec<Diff>) -> u64 {
+        self.told += 1;
+        self.n += u64::from(diffs.iter().any(is_change));
+        self.kept += diffs.len();
+        let batch = Batch {
+            n: self.n,
+            diffs: diffs.into(),
+        };
+        self.batches.push_back(batch);
+        while self.kept > MAX_KEPT {
+            let Some(oldest) = self.batches.pop_front() else {
+                break;
+            };
+            self.kept -= oldest.diffs.len();
+        }
+        self.told
+    }
+
+    /// The number of the oldest batch that is kept.
+    fn oldest(&self) -> u64 {
+        self.told + 1 - self.batches.len() as u64
+    }
+
+    /// What was told after the batch `told`; `None` = no longer kept.
+    fn since(&self, told: u64) -> Option<Vec<Batch>> {
+        let skip = (told + 1).checked_sub(self.oldest())?;
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        Some(self.batches.iter().skip(skip).cloned().collect())
+    }
+
+    /// The batch behind which somebody goes on who has seen every change up to `n`.
+    fn place_of(&self, n: u64) -> Option<u64> {
+        let numbered = |batch: &&Batch| batch.diffs.iter().any(is_change);
+        let before = self.n - self.batches.iter().filter(numbered).count() as u64;
+        if n < before || n > self.n {
+            return None;
+        }
+        let seen = self.batches.iter().take_while(|batch| batch.n <= n).count();
+        Some(self.oldest() - 1 + seen as u64)
+    }
+}
+
+/// Whether the sets changed, and not only the node that somebody is on.
+fn is_change(diff: &Diff) -> bool {
+    diff.before != diff.now
+}
+
+/// What a watcher is told next. Apply the changes in their order: each says how it is now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Forget what you had: everything comes anew. The first update says it, and a later one if you
+    /// were too slow.
+    pub reload: bool,
+    /// More of what is there already is still to come: what is here is not everybody yet.
+    pub loading: bool,
+    /// How many times the sets had changed when this was true. Counted by this node alone, and
+    /// without a hole between two updates unless the second is a reload.
+    pub n: u64,
+    /// Whoever came, went or is reached by other transports now. While loading, those too who had
+    /// come before: from [`Kinds::NONE`] to what they are.
+    pub changes: Vec<Diff>,
+}
+
+/// How far one watcher has read. It holds nothing of what it has not read yet.
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    /// Batches read.
+    told: u64,
+    stage: Stage,
+    /// Moves between nodes count as changes.
+    places: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Begins,
+    /// Everybody up to this uid has been told; changes of those behind it come with their page.
+    Loads(Uid),
+    Follows,
+}
+
+impl Cursor {
+    /// A watcher that has seen nothing.
+    pub(crate) fn new() -> Cursor {
+        Cursor {
+            told: 0,
+            stage: Stage::Begins,
+            places: false,
+        }
+    }
+
+    /// The same for someone who is told of moves between nodes too, as a change to the same kinds.
+    pub(crate) fn with_places() -> Cursor {
+        Cursor {
+            places: true,
+            ..Cursor::new()
+        }
+    }
+
+    /// A watcher that has seen everything up to the change `n` of this node; `None` when what
+    /// followed is not kept any more.
+    pub(crate) fn after(watching: &Watching, n: u64) -> Option<Cursor> {
+        let told = watching.recent.lock().place_of(n)?;
+        Some(Cursor {
+            told,
+            stage: Stage::Follows,
+            places: false,
+        })
+    }
+
+    /// Everybody has been told who was there at the beginning.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.stage == Stage::Follows
+    }
+
+    /// What is new; `None` = nothing. To be called under the lock of the view that `roster` is.
+    ///
+    /// Costs as much as there is to tell: at most [`PAGE`] users and what is kept of changes.
+    pub(crate) fn step(&mut self, watching: &Watching, roster: &Roster) -> Option<Update> {
+        let mut update = Update::default();
+        let (told, missed) = {
+            let recent = watching.recent.lock();
+            update.n = recent.n;
+            (recent.told, recent.since(self.told))
+        };
+        match missed {
+            Some(batches) if self.stage != Stage::Begins => self.collect(&batches, &mut update),
+            _ => {
+                self.stage = Stage::Begins;
+                update.reload = true;
+            }
+        }
+        self.told = told;
+        let loads = self.stage != Stage::Follows;
+        if loads {
+            self.load(roster, &mut update);
+        }
+        (loads || !update.changes.is_empty()).then_some(update)
+    }
+
+    fn collect(&self, batches: &[Batch], update: &mut Update) {
+        let diffs = batches.iter().flat_map(|batch| batch.diffs.iter());
+        let wanted = diffs.filter(|diff| {
+            let loaded = match &self.stage {
+                Stage::Begins => false,
+                Stage::Loads(until) => diff.uid <= *until,
+                Stage::Follows => true,
+            };
+            loaded && (self.places || is_change(diff))
+        });
+        update.changes.extend(wanted.cloned());
+    }
+
+    fn load(&mut self, roster: &Roster, update: &mut Update) {
+        let after = match &self.stage {
+            Stage::Loads(uid) => Some(uid),
+            Stage::Begins | Stage::Follows => None,
+        };
+        let page = roster.page(after, PAGE, None);
+        self.stage = match page.last() {
+            Some((last, _)) if page.len() == PAGE => Stage::Loads(last.clone()),
+            _ => Stage::Follows,
+        };
+        update.loading = !self.is_loaded();
+        let there = page.into_iter().map(|(uid, now)| Diff {
+            uid,
+            before: Kinds::NONE,
+            now,
+        });
+        update.changes.extend(there);
+    }
+}
