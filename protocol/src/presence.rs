@@ -2,6 +2,8 @@
 
 mod action;
 mod kinds;
+mod local;
+mod member;
 mod message;
 mod options;
 mod roster;
@@ -13,6 +15,8 @@ mod wire;
 
 pub use action::{Action, AskId, Channel, Door, Unanswered};
 pub use kinds::Kinds;
+pub use local::Local;
+pub use member::Member;
 pub use message::{Beat, Delta, Message};
 pub use options::Options;
 pub use roster::{Counts, Diff, Heard, NodeView, NotReady, Page, Roster};
