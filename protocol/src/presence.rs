@@ -1,19 +1,27 @@
 //! Who is online, on every node of the cluster: the values behind `connected_uids`.
 
 mod action;
+mod feed;
+mod follower;
 mod kinds;
 mod local;
 mod member;
 mod message;
 mod options;
+mod owed;
 mod roster;
 pub mod rules;
 mod sync;
+mod teller;
+mod telling;
+mod told;
 mod users;
 pub mod who;
 mod wire;
 
 pub use action::{Action, AskId, Channel, Door, Unanswered};
+pub use feed::{Differs, Feed, Said, Stream, ToldPage, ToldRequest};
+pub use follower::{ASK_LIMIT_MS, Followed, Follower};
 pub use kinds::Kinds;
 pub use local::Local;
 pub use member::Member;
@@ -21,6 +29,9 @@ pub use message::{Beat, Delta, Message};
 pub use options::Options;
 pub use roster::{Counts, Diff, Heard, NodeView, NotReady, Page, Roster};
 pub use sync::{Snapshot, SyncAnswer, SyncReq};
+pub use teller::{Teller, Turn};
+pub use telling::{FeedAction, Telling};
+pub use told::{Announced, Told};
 pub use users::Users;
 pub use wire::BadMessage;
 

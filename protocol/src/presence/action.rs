@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::Epoch;
 use crate::ids::{NodeId, Uid};
 
 /// A subject of presence that all nodes hear.
@@ -58,8 +59,14 @@ pub enum Action {
         body: Bytes,
         limit_ms: u64,
     },
-    /// This node is the teller and has told this: run the application's handlers.
-    Told { opens: Vec<Uid>, closes: Vec<Uid> },
+    /// This node is the teller and has told this: run the application's handlers, then say that
+    /// all up to `n` of `epoch` is handled.
+    Told {
+        epoch: Epoch,
+        n: u64,
+        opens: Vec<Uid>,
+        closes: Vec<Uid>,
+    },
     /// Another process has this node's id: end this one with 78, `EX_CONFIG`.
     Exit { why: &'static str },
 }
