@@ -1,13 +1,15 @@
 //! The publishing side: collects pushes into numbered batches, one order for all of them.
 
 mod driver;
+mod line;
+mod reports;
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tengen_protocol::subject::Subjects;
+use tengen_protocol::{report::Report, subject::Subjects};
 use tokio::{
-    sync::{Notify, Semaphore, SetOnce, watch},
+    sync::{Notify, Semaphore, watch},
     time::Instant,
 };
 use tokio_util::{
@@ -15,8 +17,15 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use self::line::{Batch, Line, Next, Outcome};
+use self::reports::Reports;
 use super::{Push, batch};
-use crate::{bus::Bus, error::PublishError, health::Health, message::Subject};
+use crate::{
+    bus::Bus,
+    error::{PublishError, SubscribeError},
+    health::Health,
+    message::Subject,
+};
 
 /// Pushes after which a batch is closed.
 const MAX_BATCH_PUSHES: usize = 128;
@@ -24,8 +33,6 @@ const MAX_BATCH_PUSHES: usize = 128;
 const MAX_BATCH_BYTES: usize = 256 << 10;
 /// A push that takes more is a batch of its own, so that it delays no neighbours.
 const ALONE_BYTES: usize = 200 << 10;
-/// The longest that a batch nobody awaits waits for company.
-const LINGER: Duration = Duration::from_millis(1);
 
 /// Bounds of a [`Publisher`].
 #[derive(Clone, Debug)]
@@ -87,42 +94,7 @@ struct Shared {
     room: Semaphore,
     end: CancellationToken,
     driver: TaskTracker,
-}
-
-/// What became of a batch: the same for all who wait for it.
-type Outcome = Arc<SetOnce<Result<(), PublishError>>>;
-
-/// The pushes in line, in order: closed batches, then the open one.
-#[derive(Default)]
-struct Line {
-    closed: VecDeque<Batch>,
-    open: Batch,
-    /// Of the batch handed to the driver last: [`Publisher::flush`] waits for it.
-    last: Option<Outcome>,
-    driver: DriverState,
-    ended: bool,
-}
-
-/// What the driver sleeps on, which says who has to wake it.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum DriverState {
-    #[default]
-    Awake,
-    /// Nothing is in line.
-    Idle,
-    /// The open batch is young and nobody awaits it.
-    Lingering,
-}
-
-#[derive(Default)]
-struct Batch {
-    writer: batch::Writer,
-    outcome: Outcome,
-    room: usize,
-    /// Somebody awaits it.
-    awaited: bool,
-    /// When its first push came.
-    begun: Option<Instant>,
+    reports: Reports,
 }
 
 impl Publisher {
@@ -142,8 +114,10 @@ impl Publisher {
     #[must_use]
     pub fn start_with(bus: Bus, subjects: &Subjects, options: PublisherOptions) -> Publisher {
         let end = CancellationToken::new();
+        let id = rand::random();
         let shared = Arc::new(Shared {
-            id: rand::random(),
+            id,
+            reports: Reports::new(bus.clone(), subjects, id),
             health: bus.health(),
             bus,
             subject: subjects.send_to_batch().into(),
@@ -177,6 +151,54 @@ impl Publisher {
     /// # Cancel safety
     /// Dropped while it waits, the push may be sent all the same.
     pub async fn push(&self, push: &Push) -> Result<(), PublishError> {
+        self.send(push).await.map(|_| ())
+    }
+
+    /// Subscribes to this publisher's delivery reports, once; [`Publisher::push_reported`] does it
+    /// too, and the first report may then be lost in a cluster of NATS servers that does not know
+    /// of the subscription yet.
+    ///
+    /// # Errors
+    /// As [`Bus::subscribe`].
+    pub async fn listen_for_reports(&self) -> Result<(), SubscribeError> {
+        let shared = &self.shared;
+        shared.reports.listen(&shared.driver, &shared.end).await
+    }
+
+    /// The same as [`Publisher::push`], then waits for the delivery report, at most for `limit`.
+    /// The nodes answer within 300 ms. `None`: the push was sent, and nobody said whom it reached.
+    ///
+    /// Costs one small message per node that has the user, one more for the answer, and a
+    /// subscription for all reports of this publisher.
+    ///
+    /// # Errors
+    /// As [`Publisher::push`]; nobody receives the push then.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the push may be sent all the same.
+    pub async fn push_reported(
+        &self,
+        push: &Push,
+        limit: Duration,
+    ) -> Result<Option<Report>, PublishError> {
+        self.listen_for_reports()
+            .await
+            .map_err(|error| match error {
+                SubscribeError::Timeout => PublishError::Timeout,
+                SubscribeError::BadPattern(why) => PublishError::BadSubject(why),
+                SubscribeError::Closed => PublishError::BusDown,
+            })?;
+        let asker = self.shared.reports.ask();
+        let asking = Push {
+            report: true,
+            ..push.clone()
+        };
+        let place = self.send(&asking).await?;
+        Ok(asker.wait(place, limit).await)
+    }
+
+    /// Puts `push` in line and waits until the bus took its batch: whose number, and the place.
+    async fn send(&self, push: &Push) -> Result<(u64, u16), PublishError> {
         let room = self.admit(push)?;
         let permit = match self.shared.room.try_acquire_many(room) {
             Ok(permit) => permit,
@@ -188,13 +210,14 @@ impl Publisher {
                     .map_err(|_| PublishError::BusDown)?
             }
         };
-        let outcome = self
+        let (outcome, index) = self
             .shared
             .enqueue(push, room, true)
             .ok_or(PublishError::BusDown)?;
         // From here on the room belongs to the batch; the driver gives it back.
         permit.forget();
-        outcome.wait().await.clone()
+        let seq = outcome.wait().await.clone()?;
+        Ok((seq, index))
     }
 
     /// Puts `push` in line and returns at once. What becomes of it is not told, except that
@@ -274,8 +297,9 @@ impl fmt::Debug for Publisher {
 }
 
 impl Shared {
-    /// Appends to the open batch, or says `None` when the publisher has ended.
-    fn enqueue(&self, push: &Push, room: u32, awaited: bool) -> Option<Outcome> {
+    /// Appends to the open batch: what will become of it, and the place in it. `None` when the
+    /// publisher has ended.
+    fn enqueue(&self, push: &Push, room: u32, awaited: bool) -> Option<(Outcome, u16)> {
         let item = batch::item_bytes(push);
         let max_bytes = MAX_BATCH_BYTES.min(self.bus.max_payload());
         let alone = item > ALONE_BYTES;
@@ -287,6 +311,8 @@ impl Shared {
         if (alone || too_long) && !line.open.writer.is_empty() {
             line.close_open();
         }
+        // A batch has at most 128 pushes.
+        let index = u16::try_from(line.open.writer.count()).unwrap_or(u16::MAX);
         line.open.writer.push(push);
         line.open.room += room as usize;
         line.open.awaited |= awaited;
@@ -302,57 +328,7 @@ impl Shared {
         if wake {
             self.work.notify_one();
         }
-        Some(outcome)
-    }
-}
-
-/// What the driver does next.
-enum Next {
-    Send(Batch),
-    /// The open batch may still find company, until then.
-    Linger(Instant),
-    Nothing,
-}
-
-impl Line {
-    fn close_open(&mut self) {
-        let batch = std::mem::take(&mut self.open);
-        self.closed.push_back(batch);
-    }
-
-    /// Whether the driver has to be woken for what is in line now.
-    fn wake(&mut self) -> bool {
-        let wake = match self.driver {
-            DriverState::Awake => false,
-            DriverState::Idle => true,
-            DriverState::Lingering => self.open.awaited || !self.closed.is_empty(),
-        };
-        if wake {
-            self.driver = DriverState::Awake;
-        }
-        wake
-    }
-
-    /// The next batch to send, if it is time; `ending` waits for no company.
-    fn next(&mut self, ending: bool) -> Next {
-        let batch = match (self.closed.pop_front(), self.open.begun) {
-            (Some(batch), _) => batch,
-            (None, None) => {
-                self.driver = DriverState::Idle;
-                return Next::Nothing;
-            }
-            (None, Some(begun)) => {
-                let until = begun + LINGER;
-                if !self.open.awaited && !ending && Instant::now() < until {
-                    self.driver = DriverState::Lingering;
-                    return Next::Linger(until);
-                }
-                std::mem::take(&mut self.open)
-            }
-        };
-        self.driver = DriverState::Awake;
-        self.last = Some(Arc::clone(&batch.outcome));
-        Next::Send(batch)
+        Some((outcome, index))
     }
 }
 

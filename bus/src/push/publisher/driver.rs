@@ -84,7 +84,7 @@ impl Driver {
             tracing::debug!(%error, seq = self.seq, "batch not published, number burned");
         }
         // Nobody else sets it.
-        let _ = outcome.set(result);
+        let _ = outcome.set(result.map(|()| self.seq));
         self.shared.room.add_permits(room);
         self.last_batch = Instant::now();
         self.tail = Some((0, self.last_batch + TAILS[0]));

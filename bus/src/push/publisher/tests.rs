@@ -1,5 +1,7 @@
 //! The flush discipline, burned numbers, and lost tails, in virtual time over the local bus.
 
+mod reports;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
