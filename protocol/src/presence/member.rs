@@ -179,7 +179,7 @@ impl Member {
         };
         match asked {
             Asked::Sync(node) => {
-                let (answer, bad) = read(answer, |body| SyncAnswer::decode(body));
+                let (answer, bad) = read(answer, SyncAnswer::decode);
                 self.roster.answered(&node, answer, now);
                 bad
             }

@@ -114,9 +114,7 @@ impl Graces {
         while let Some(Reverse((at, _))) = self.ends.peek()
             && *at <= now
         {
-            let Some(Reverse((_, uid))) = self.ends.pop() else {
-                return None;
-            };
+            let Reverse((_, uid)) = self.ends.pop()?;
             if self.end(&uid, now) {
                 return Some(uid);
             }
