@@ -38,7 +38,7 @@ enum Task {
     },
     /// The fault tests with every timing at its default, and as long as you like.
     Chaos(chaos::Options),
-    /// Simulate clients, nodes and the bus under every kind of trouble; a seed replays a world.
+    /// Simulate clients, nodes and the bus, or presence, under every kind of trouble; a seed replays a world.
     Sim(sim::Options),
     /// Check the house rules: layers, file lengths, first lines, the packages in use.
     Tidy,

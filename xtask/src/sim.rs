@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: the deterministic simulation of clients, nodes and the bus, for as long as one likes.
+//! `cargo xtask sim`: the deterministic simulations of clients, nodes and the bus, and of presence, for as long as one likes.
 
 use std::process::Command;
 
@@ -10,7 +10,10 @@ use crate::workspace::Workspace;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How many worlds to run; 2,000 unless --minutes says for how long.
+    /// Simulate presence: whole clusters and their users, instead of sessions.
+    #[arg(long)]
+    presence: bool,
+    /// How many worlds to run; 2,000 (of presence 300) unless --minutes says for how long.
     #[arg(long)]
     seeds: Option<u64>,
     /// Run this one alone, with a log of all that happens.
@@ -35,12 +38,23 @@ pub(crate) struct Options {
 
 /// Runs it; a failing world is told by its seed, which replays it exactly.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let (simulation, whole) = if options.presence {
+        (
+            "presence",
+            "every_view_feed_and_follower_is_the_truth_once_it_is_quiet",
+        )
+    } else {
+        (
+            "simulation",
+            "nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_once",
+        )
+    };
     let test = if options.mutations {
         "mutations::every_rule_is_missed_when_it_is_suspended"
     } else {
-        "nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_once"
+        whole
     };
-    let mut cargo = command(workspace);
+    let mut cargo = command(workspace, &[simulation]);
     cargo.args(["--", "--exact", test, "--nocapture"]);
     let numbers = [
         ("TENGEN_SEED", options.seed),
@@ -63,8 +77,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     exec::run(&mut cargo)
 }
 
-/// The test binary of the simulation, which alone is built with the feature to suspend rules.
-pub(crate) fn command(workspace: &Workspace) -> Command {
+/// The test binaries of the simulations, which alone are built with the feature to suspend rules.
+pub(crate) fn command(workspace: &Workspace, simulations: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["test", "--quiet", "--package", "tengen-protocol"])
@@ -73,7 +87,8 @@ pub(crate) fn command(workspace: &Workspace) -> Command {
             "--config",
             "profile.dev.package.tengen-protocol.opt-level=2",
         ])
-        .args(["--features", "mutations", "--test", "simulation"])
+        .args(["--features", "mutations"])
+        .args(simulations.iter().flat_map(|it| ["--test", it]))
         .current_dir(&workspace.root);
     cargo
 }

@@ -61,7 +61,7 @@ pub(super) fn all(suite: &mut Suite<'_>) {
         counted(&mut tests, count)
     });
     suite.stage("simulation", |workspace, count| {
-        counted(&mut sim::command(workspace), count)
+        counted(&mut sim::command(workspace, &["simulation"]), count)
     });
     suite.stage("javascript tests", javascript);
     suite.stage("benches, small", |workspace, count| {
@@ -89,7 +89,8 @@ fn clippy(workspace: &Workspace, _: &mut Count) -> Result<()> {
         .args(deny))?;
     run(cargo(workspace)
         .args(["clippy", "--package", "tengen-protocol"])
-        .args(["--features", "mutations", "--test", "simulation"])
+        .args(["--features", "mutations"])
+        .args(["--test", "simulation", "--test", "presence"])
         .args(deny))?;
     let wasm = [
         "clippy",

@@ -1,0 +1,77 @@
+//! What the feed told, heard by somebody who misses nothing, and judged at once.
+
+use crate::world::World;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use tengen_protocol::Uid;
+use tengen_protocol::presence::{Feed, Said};
+
+/// A user is told as gone wrongly if one of its clients has been there, for all to hear, for so long.
+const SURE_MS: u64 = 8_000;
+
+/// The feed as it was told.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// What was said last of each user, and when.
+    pub(crate) last: BTreeMap<Uid, (bool, u64)>,
+    /// How many events of each.
+    pub(crate) events: BTreeMap<Uid, u64>,
+    pub(crate) reloaded_at: u64,
+}
+
+impl World {
+    /// Node `slot` tells this.
+    pub(crate) fn hear_the_feed(&mut self, slot: usize, body: &Bytes) {
+        let feed = Feed::decode(body).expect("a node tells what can be read");
+        match feed.said {
+            Said::Reload => {
+                self.say(|| format!("node {slot} tells reload"));
+                self.told.reloaded_at = self.now;
+                self.totals.told_reload += 1;
+            }
+            Said::Mark => {}
+            Said::Change { opens, closes } => {
+                self.say(|| format!("node {slot} tells {opens:?} come, {closes:?} gone"));
+                self.totals.told_open += opens.len() as u64;
+                self.totals.told_closed += closes.len() as u64;
+                if !self.plan.closely {
+                    return;
+                }
+                for uid in closes {
+                    self.judge_close(slot, &uid);
+                    self.hear_event(slot, uid, false);
+                }
+                for uid in opens {
+                    self.hear_event(slot, uid, true);
+                }
+            }
+        }
+    }
+
+    fn hear_event(&mut self, slot: usize, uid: Uid, open: bool) {
+        if self.plan.is_gentle() {
+            let before = self.told.last.get(&uid).is_some_and(|(open, _)| *open);
+            assert!(before != open, "node {slot} tells {uid} {open} again");
+        }
+        *self.told.events.entry(uid.clone()).or_default() += 1;
+        self.told.last.insert(uid, (open, self.now));
+    }
+
+    /// Nobody is told as gone who has been there for long, where all could hear it.
+    fn judge_close(&self, slot: usize, uid: &Uid) {
+        let user = self
+            .users
+            .iter()
+            .find(|user| user.uid.as_ref() == Some(uid));
+        let user = user.expect("nobody is told who never was");
+        let sure = self.now - SURE_MS;
+        let flaps = user
+            .clients
+            .iter()
+            .find(|client| client.since <= sure && self.nodes[client.node].is_sound_since(sure));
+        assert!(
+            flaps.is_none(),
+            "node {slot} tells {uid} as gone, who is there: {flaps:?}"
+        );
+    }
+}
