@@ -1,5 +1,6 @@
 //! The whole of presence at one node: its own users, its view of all, telling and following, joined.
 
+mod asking;
 #[cfg(test)]
 mod tests;
 
@@ -8,17 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::asking::Asked;
 use super::rules::{Rule, holds};
 use super::{
-    Action, AskId, BadMessage, Channel, Diff, Door, Epoch, Heard, Local, Message, NotReady,
-    Options, Roster, SyncAnswer, SyncReq, Unanswered,
+    Action, AskId, BadMessage, Channel, Diff, Epoch, Followed, Heard, Local, Message, NotReady,
+    Options, Roster, Telling,
 };
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
 use crate::transport::Transport;
-
-/// How long an answer with users may take.
-const SYNC_LIMIT_MS: u64 = 700;
 
 /// One node's presence. A driver feeds it with what happens, and carries out its
 /// [`Action`]s after every call.
@@ -32,6 +31,7 @@ pub struct Member {
     started: Millis,
     local: Local,
     roster: Roster,
+    telling: Telling,
     life: Life,
     bus_up: bool,
     server_id: Arc<str>,
@@ -39,7 +39,7 @@ pub struct Member {
     /// As the roster was told last.
     anonymous: [u64; 2],
     asks: BTreeMap<AskId, Asked>,
-    asked: u64,
+    last_ask: u64,
     actions: Vec<Action>,
 }
 
@@ -54,12 +54,6 @@ enum Life {
     Left,
 }
 
-/// What an answer is for.
-#[derive(Debug)]
-enum Asked {
-    Sync(NodeId),
-}
-
 impl Member {
     /// `wall_ms` is the wall clock in milliseconds since 1970; `seed` only spreads retries.
     pub fn new(options: Options, wall_ms: u64, seed: u64, now: Millis) -> Member {
@@ -68,13 +62,14 @@ impl Member {
             started: now,
             local: Local::new(options.clone()),
             roster: Roster::new(options.node.clone(), &options, seed, now),
+            telling: Telling::new(options.node.clone(), options.handlers, seed, now),
             life: Life::Born,
             bus_up: false,
             server_id: Arc::clone(&options.server_id),
             next_beat: Millis::MAX,
             anonymous: [0; 2],
             asks: BTreeMap::new(),
-            asked: 0,
+            last_ask: 0,
             actions: Vec::new(),
             options,
         }
@@ -136,52 +131,14 @@ impl Member {
     ) -> Result<Heard, BadMessage> {
         match channel {
             Channel::Presence => Ok(self.hear(Message::decode(body)?, now)),
-            Channel::Changes => Ok(Heard::Applied),
-        }
-    }
-
-    /// A question came. `None`: this node keeps silent.
-    ///
-    /// # Errors
-    /// [`BadMessage`]; nothing has changed then.
-    pub fn asked(
-        &mut self,
-        door: Door,
-        body: &Bytes,
-        now: Millis,
-    ) -> Result<Option<Bytes>, BadMessage> {
-        match door {
-            Door::Sync => {
-                let asked = SyncReq::decode(body)?;
-                if self.life == Life::Left {
-                    return Ok(None);
-                }
-                let answer = self.local.sync(&asked, now);
-                Ok(answer.map(|answer| answer.encode()))
-            }
-            Door::Differs | Door::Told => Ok(None),
-        }
-    }
-
-    /// The answer to a question of [`Action::Ask`] or [`Action::AskTold`], or why there is none. An
-    /// answer that cannot be read counts as none.
-    ///
-    /// # Errors
-    /// [`BadMessage`], to be counted; the question has been given up all the same.
-    pub fn answered(
-        &mut self,
-        id: AskId,
-        answer: Result<Bytes, Unanswered>,
-        now: Millis,
-    ) -> Result<(), BadMessage> {
-        let Some(asked) = self.asks.remove(&id) else {
-            return Ok(());
-        };
-        match asked {
-            Asked::Sync(node) => {
-                let (answer, bad) = read(answer, SyncAnswer::decode);
-                self.roster.answered(&node, answer, now);
-                bad
+            Channel::Changes if self.life == Life::Left => Ok(Heard::Old),
+            Channel::Changes => {
+                let followed = self.telling.heard(body, &mut self.roster, now)?;
+                Ok(match followed {
+                    Followed::Applied => Heard::Applied,
+                    Followed::Old => Heard::Old,
+                    Followed::Restarted => Heard::Gap,
+                })
             }
         }
     }
@@ -197,8 +154,25 @@ impl Member {
         if up && !self.bus_up && self.life == Life::Living {
             self.next_beat = now;
         }
-        self.bus_up = up;
-        self.roster.bus(up, now);
+        if up != self.bus_up {
+            self.bus_up = up;
+            self.roster.bus(up, now);
+            self.telling.bus(up, now);
+        }
+    }
+
+    /// Messages of this channel were lost before they reached this node, which was connected.
+    pub fn missed(&mut self, channel: Channel, now: Millis) {
+        // Deltas and beats have numbers and a digest: what is missing shows by itself.
+        if channel == Channel::Changes && self.bus_up {
+            self.telling.bus(true, now);
+        }
+    }
+
+    /// The application's handlers have run for everything up to `n` of `epoch`, as
+    /// [`Action::Told`] numbers it.
+    pub fn handled(&mut self, epoch: Epoch, n: u64) {
+        self.telling.handled(epoch, n);
     }
 
     /// A clean leave, after this node's last client was told to go: says bye. The others let its
@@ -207,6 +181,8 @@ impl Member {
     pub fn leave(&mut self, now: Millis) {
         if self.life == Life::Living {
             self.flush(now);
+            self.telling.leave();
+            self.carry_out_feed();
             if let Some(epoch) = self.local.epoch() {
                 let node = self.options.node.clone();
                 self.publish(Channel::Presence, Message::Bye { node, epoch }.encode());
@@ -229,10 +205,8 @@ impl Member {
         self.flush(now);
         self.roster.tick(now);
         self.beat(now);
-        for (node, request) in self.roster.take_asks(now) {
-            let body = request.encode();
-            self.ask(node, Door::Sync, body, SYNC_LIMIT_MS);
-        }
+        self.ask_for_users(now);
+        self.tell(now);
     }
 
     /// When to call [`tick`](Self::tick), if nothing happens before.
@@ -250,6 +224,7 @@ impl Member {
             .min(beat)
             .min(self.local.next())
             .min(self.roster.next())
+            .min(self.telling.next(&self.roster))
     }
 
     /// What the driver is to do, in order.
@@ -295,7 +270,19 @@ impl Member {
     fn live(&mut self, epoch: Epoch, now: Millis) {
         self.local.begin(epoch);
         self.roster.begin(epoch, now);
+        let (seq, anonymous) = (self.local.seq(), self.local.anonymous());
+        self.roster.own(epoch, seq, &[], anonymous, now);
         self.next_beat = now;
+    }
+
+    /// Tells what is to be told, if this node is the one; follows the feed otherwise.
+    fn tell(&mut self, now: Millis) {
+        let is_ready = self.roster.ready().is_ok() || !holds(Rule::ReadyGatesTelling);
+        let teller = self.roster.teller().filter(|_| is_ready).cloned();
+        let epoch = self.local.epoch().unwrap_or_default();
+        self.telling
+            .tick(teller.as_ref(), epoch, &mut self.roster, now);
+        self.carry_out_feed();
     }
 
     fn hear(&mut self, message: Message, now: Millis) -> Heard {
@@ -357,35 +344,5 @@ impl Member {
         if self.bus_up || !holds(Rule::NothingIsQueued) {
             self.actions.push(Action::Publish { channel, body });
         }
-    }
-
-    fn ask(&mut self, node: NodeId, door: Door, body: Bytes, limit_ms: u64) {
-        let id = self.ask_id(Asked::Sync(node.clone()));
-        self.actions.push(Action::Ask {
-            id,
-            node,
-            door,
-            body,
-            limit_ms,
-        });
-    }
-
-    fn ask_id(&mut self, asked: Asked) -> AskId {
-        self.asked += 1;
-        let id = AskId(self.asked);
-        self.asks.insert(id, asked);
-        id
-    }
-}
-
-/// An answer that cannot be read is as good as none.
-fn read<T>(
-    answer: Result<Bytes, Unanswered>,
-    decode: impl FnOnce(&Bytes) -> Result<T, BadMessage>,
-) -> (Result<T, Unanswered>, Result<(), BadMessage>) {
-    match answer.map(|body| decode(&body)) {
-        Ok(Ok(answer)) => (Ok(answer), Ok(())),
-        Ok(Err(bad)) => (Err(Unanswered::Late), Err(bad)),
-        Err(why) => (Err(why), Ok(())),
     }
 }

@@ -37,6 +37,9 @@ pub struct Options {
     pub server_id: Arc<str>,
     /// Tells nodes whose cookies each other cannot read.
     pub key_fingerprint: u64,
+    /// The application has handlers for users that come and go: [`Action::Told`](super::Action::Told)
+    /// is wanted.
+    pub handlers: bool,
 }
 
 impl Options {
@@ -56,6 +59,7 @@ impl Options {
             ring: 1_024,
             server_id: "".into(),
             key_fingerprint: 0,
+            handlers: false,
         }
     }
 
