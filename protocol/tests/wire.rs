@@ -4,6 +4,8 @@
 mod frames;
 #[path = "wire/golden.rs"]
 mod golden;
+#[path = "wire/presence.rs"]
+mod presence;
 #[path = "wire/relay.rs"]
 mod relay;
 #[path = "wire/report.rs"]

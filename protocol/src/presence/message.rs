@@ -4,10 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::wire::BadMessage;
+use super::wire::{BadMessage, Reader, Writer};
 use super::{Epoch, Kinds};
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
+
+const DELTA: u64 = 1;
+const BEAT: u64 = 2;
+const BYE: u64 = 3;
+
+/// More than any name of a server; it is kept for every node.
+const MAX_SERVER_ID: usize = 256;
 
 /// Changes among a node's own users.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,24 @@ pub struct Beat {
     pub at: Millis,
 }
 
+impl Delta {
+    /// The four fields of a delta.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.text(self.node.as_str());
+        out.number(self.epoch.0);
+        out.number(self.seq);
+        out.changes(&self.changes);
+    }
+}
+
+fn server_id(fields: &mut Reader<'_>) -> Result<Arc<str>, BadMessage> {
+    let name = fields.text()?;
+    if name.len() > MAX_SERVER_ID {
+        return Err(BadMessage::Malformed("server id"));
+    }
+    Ok(name.into())
+}
+
 /// A message on `<prefix>.presence`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -85,14 +110,68 @@ impl Message {
 
     /// The message's bytes.
     pub fn encode(&self) -> Bytes {
-        panic!("{self:?}")
+        match self {
+            Message::Delta(delta) => {
+                let mut out = Writer::message(DELTA, 4);
+                delta.write(&mut out);
+                out.done()
+            }
+            Message::Beat(beat) => {
+                let mut out = Writer::message(BEAT, 11);
+                out.text(beat.node.as_str());
+                out.number(beat.epoch.0);
+                out.number(beat.seq);
+                out.number(beat.digest);
+                out.number(beat.users);
+                out.number(beat.anonymous[0]);
+                out.number(beat.anonymous[1]);
+                out.truth(beat.ready);
+                out.text(&beat.server_id);
+                out.number(beat.key_fingerprint);
+                out.number(beat.at.0);
+                out.done()
+            }
+            Message::Bye { node, epoch } => {
+                let mut out = Writer::message(BYE, 2);
+                out.text(node.as_str());
+                out.number(epoch.0);
+                out.done()
+            }
+        }
     }
 
     /// Reads a message.
     ///
     /// # Errors
     /// [`BadMessage`]; nothing is guessed.
-    pub fn decode(bytes: &Bytes) -> Result<Message, BadMessage> {
-        panic!("{bytes:?}")
+    pub fn decode(bytes: &[u8]) -> Result<Message, BadMessage> {
+        let (kind, mut fields) = Reader::message(bytes)?;
+        let message = match kind {
+            DELTA => Message::Delta(Delta {
+                node: fields.field(Reader::node)?,
+                epoch: fields.field(Reader::epoch)?,
+                seq: fields.field(Reader::number)?,
+                changes: fields.field(Reader::changes)?,
+            }),
+            BEAT => Message::Beat(Beat {
+                node: fields.field(Reader::node)?,
+                epoch: fields.field(Reader::epoch)?,
+                seq: fields.field(Reader::number)?,
+                digest: fields.field(Reader::number)?,
+                users: fields.field(Reader::number)?,
+                anonymous: [fields.field(Reader::number)?, fields.field(Reader::number)?],
+                ready: fields.field(Reader::truth)?,
+                server_id: fields.field(server_id)?,
+                key_fingerprint: fields.field(Reader::number)?,
+                at: Millis(fields.field(Reader::number)?),
+            }),
+            BYE => Message::Bye {
+                node: fields.field(Reader::node)?,
+                epoch: fields.field(Reader::epoch)?,
+            },
+            other => return Err(BadMessage::Kind(other)),
+        };
+        fields.end()?;
+        Ok(message)
     }
 }

@@ -1,6 +1,7 @@
 //! Users in order, each with how it is there: what a part of a snapshot carries.
 
 use super::Kinds;
+use super::wire::{BadMessage, MAX_BYTES, Reader, Writer};
 use crate::ids::Uid;
 
 /// Users in ascending order of their uids' bytes, in one piece of memory: a million of them are
@@ -29,6 +30,61 @@ impl Users {
         true
     }
 
+    /// Adds the user whose uid begins with the first `shared` bytes of the last one.
+    fn push_after(&mut self, shared: usize, rest: &str, kinds: Kinds) -> Result<(), BadMessage> {
+        let end = self.text.len();
+        let start = end - self.last().map_or(0, str::len);
+        let cut = start + shared;
+        if cut > end || !self.text.is_char_boundary(cut) {
+            return Err(BadMessage::Malformed("uid"));
+        }
+        let ascends = self.entries.is_empty() || rest.as_bytes() > &self.text.as_bytes()[cut..];
+        // What is shared was looked at when it came first.
+        if !ascends || !(1..=Uid::MAX_BYTES).contains(&(shared + rest.len())) || !is_clean(rest) {
+            return Err(BadMessage::Malformed("uid"));
+        }
+        self.text.extend_from_within(start..cut);
+        self.text.push_str(rest);
+        // What is shared costs nothing on the wire: a small message must not fill the memory.
+        if self.text.len() > MAX_BYTES {
+            return Err(BadMessage::TooLarge);
+        }
+        self.entries.push((self.text.len() as u32, kinds));
+        Ok(())
+    }
+
+    /// `[shared × 4 + kinds, rest, …]`: of each uid only what differs from the one before.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.list(self.entries.len() as u64 * 2);
+        out.reserve(self.text.len() + self.entries.len() * 4);
+        let mut before = "";
+        for (uid, kinds) in self.iter() {
+            let shared = shared(before, uid);
+            out.number((shared as u64) << 2 | u64::from(kinds.code()));
+            out.text(&uid[shared..]);
+            before = uid;
+        }
+    }
+
+    pub(super) fn read(fields: &mut Reader<'_>) -> Result<Users, BadMessage> {
+        let pairs = fields.pairs()?;
+        let mut users = Users {
+            text: String::new(),
+            entries: Vec::with_capacity(pairs),
+        };
+        for _ in 0..pairs {
+            let head = fields.number()?;
+            let kinds = Kinds::from_code(head & 3).filter(|kinds| !kinds.is_none());
+            let kinds = kinds.ok_or(BadMessage::Malformed("kinds"))?;
+            let shared = usize::try_from(head >> 2).unwrap_or(usize::MAX);
+            if shared > Uid::MAX_BYTES {
+                return Err(BadMessage::Malformed("uid"));
+            }
+            users.push_after(shared, fields.text()?, kinds)?;
+        }
+        Ok(users)
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -37,6 +93,12 @@ impl Users {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The bytes of all of them as they stand, each with four for what goes with it: by this a
+    /// part is cut. On the wire they are fewer, because neighbours share their beginnings.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.entries.len() * 4
     }
 
     /// The last uid.
@@ -69,4 +131,23 @@ impl<'u> FromIterator<(&'u Uid, Kinds)> for Users {
         }
         all
     }
+}
+
+/// How many bytes two uids share at their beginning, up to a whole character.
+fn shared(before: &str, uid: &str) -> usize {
+    let pairs = before.bytes().zip(uid.bytes());
+    let equal = pairs.take_while(|(a, b)| a == b).count();
+    uid.floor_char_boundary(equal)
+}
+
+/// Whether there is no control character in it.
+fn is_clean(text: &str) -> bool {
+    // Without a branch for each byte: nearly every uid is ASCII.
+    let (mut control, mut wide) = (false, false);
+    for byte in text.bytes() {
+        control |= byte.is_ascii_control();
+        wide |= byte >= 0x80;
+    }
+    let control = control || (wide && text.chars().any(char::is_control));
+    !control
 }
