@@ -196,6 +196,12 @@ impl<C> Session<C> {
         self.out.end() - self.out.acked()
     }
 
+    /// Items that the client has acknowledged. Nobody has them any more, so a client that lacks one
+    /// of them cannot go on with this session.
+    pub fn acknowledged(&self) -> u64 {
+        self.out.acked()
+    }
+
     /// Items of the client counted so far.
     pub fn received(&self) -> u64 {
         self.received

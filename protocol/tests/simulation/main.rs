@@ -9,6 +9,7 @@ mod chance;
 mod ledger;
 mod mutations;
 mod node;
+mod oddity;
 mod plan;
 mod pushing;
 mod runner;

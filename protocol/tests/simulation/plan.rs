@@ -36,6 +36,9 @@ pub(crate) struct Plan {
     /// Questions between nodes and their answers are lost, fences come late, and a client moves on
     /// while it is taken.
     pub(crate) hasty: bool,
+    /// Nodes are behind with what they hear, a handler's return is told to nobody, clients come
+    /// back with counts of long ago and POST what nothing stands before.
+    pub(crate) odd: bool,
     pub(crate) link_latency: u64,
     pub(crate) bus_latency: u64,
     pub(crate) ingest_lag: u64,
@@ -66,6 +69,7 @@ impl Plan {
             people: !gentle && chance.one_in(2),
             slow,
             hasty: false,
+            odd: false,
             link_latency: chance.one_of(&[2, 20, 300]),
             // Where nothing is excused, a fence must be back in time.
             bus_latency: if gentle {

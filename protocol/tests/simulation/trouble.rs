@@ -199,6 +199,12 @@ impl World {
     /// Somebody with the same credentials goes on with a tab's session: a copy of the tab.
     fn usurp(&mut self) {
         let tab = self.some_tab();
+        let received = self.tabs[tab].client.received();
+        self.goes_on_for(tab, received);
+    }
+
+    /// Says a hello for a tab's session, as who has `received` so many of its items.
+    pub(crate) fn goes_on_for(&mut self, tab: usize, received: u64) {
         let state = self.tabs[tab].client.state();
         let Some(session) = state.session.clone().filter(|_| state.open) else {
             return;
@@ -214,7 +220,7 @@ impl World {
             client: self.tabs[tab].client.client().clone(),
             attempt: 1 << 20,
             session: Some(session.clone()),
-            received: Some(self.tabs[tab].client.received()),
+            received: Some(received),
             params: None,
         };
         self.excuse(&session);

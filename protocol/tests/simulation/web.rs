@@ -139,6 +139,11 @@ impl World {
             let at = self.now + self.chance.between(0, latency * 4 + 50);
             self.at(at, Happening::Node(other, ForNode::Http(copy)));
         }
+        if harsh && let Some(exchange) = self.with_a_hole(tab, &exchange) {
+            let copy = self.add_http(tab, connection, exchange, node, Fate::Unheard);
+            let at = there + self.oddity.between(0, latency * 4 + 50);
+            self.at(at, Happening::Node(node, ForNode::Http(copy)));
+        }
         if harsh && self.chance.one_in(60) {
             // A copy that was held up somewhere comes when nobody remembers it.
             let other = self.repeats(tab, &exchange, node);

@@ -27,6 +27,7 @@ pub(crate) enum Happening {
     CutWire(u64),
     MovesOn(usize),
     Dies((usize, u32)),
+    Oddity,
     Check,
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) chance: Chance,
     /// The die of hasty worlds.
     pub(crate) haste: Chance,
+    /// That of odd worlds.
+    pub(crate) oddity: Chance,
     pub(crate) now: u64,
     order: u64,
     agenda: BTreeMap<(u64, u64), Happening>,
@@ -70,6 +73,9 @@ impl World {
         let mut hasty = Chance::new(!seed);
         // A holder that is cut off from the bus while its answer is lost would be taken for dead.
         plan.hasty = !plan.is_gentle() && !plan.bus_faults && plan.moving && hasty.one_in(2);
+        let mut odd = Chance::new(seed.rotate_left(32) ^ 0x0DD);
+        plan.odd = !plan.is_gentle() && !plan.bus_faults && plan.moving && odd.one_in(2);
+        plan.hasty |= plan.odd;
         let tabs = (0..plan.tabs)
             .map(|tab| {
                 let options = Plan::options(&mut chance);
@@ -88,7 +94,7 @@ impl World {
             .collect();
         let mut ledger = Ledger::default();
         ledger.items.people = plan.people;
-        ledger.pushes.lagging = plan.node_faults;
+        ledger.pushes.lagging = plan.node_faults || plan.odd;
         if plan.bus_faults || plan.node_faults {
             ledger.pushes.slack = 10_000;
         }
@@ -117,6 +123,7 @@ impl World {
             plan,
             chance,
             haste: hasty,
+            oddity: odd,
         }
     }
 
@@ -130,6 +137,9 @@ impl World {
             self.at(self.now + 500, first);
         }
         self.at(self.now + 1_000, Happening::Check);
+        if self.plan.odd {
+            self.at(self.now + 1_000, Happening::Oddity);
+        }
         for tab in 0..self.tabs.len() {
             let now = self.tabs[tab].now(self.now);
             self.tabs[tab].client.connect(now);
@@ -213,6 +223,7 @@ impl World {
             Happening::CutWire(wire) => self.cut(wire),
             Happening::MovesOn(tab) => self.moves_on(tab),
             Happening::Dies(life) => self.dies(life),
+            Happening::Oddity => self.something_odd(),
             Happening::Check => {}
         }
     }
@@ -302,6 +313,7 @@ impl World {
 
     /// Once in `n`, in a hasty world.
     pub(crate) fn is_hasty(&mut self, n: u64) -> bool {
+        let n = if self.plan.odd { n.div_ceil(2) } else { n };
         self.plan.hasty && self.is_hostile() && self.haste.one_in(n)
     }
 

@@ -120,7 +120,7 @@ impl<C> Session<C> {
         let pushed = self.append(item, bounds);
         let end = self.out.end();
         if let Some(taken) = self.taken() {
-            taken.appended(identity, false, end);
+            taken.appended(identity, end);
         }
         pushed
     }
@@ -132,7 +132,7 @@ impl<C> Session<C> {
             let end = self.out.end();
             if let Some(moving) = self.moving.as_deref_mut() {
                 if let Some(taken) = &mut moving.taken {
-                    taken.appended(&held.identity, true, end);
+                    taken.appended_forward(&held, end);
                 }
                 moving.on.push(held);
             }
@@ -148,7 +148,7 @@ impl<C> Session<C> {
         let pushed = self.append(&held.item, bounds);
         let end = self.out.end();
         if let Some(taken) = self.taken() {
-            taken.appended(&held.identity, true, end);
+            taken.appended_forward(&held, end);
         }
         // Behind the cut it is news to the taker as well.
         if self.standing() == Standing::Frozen

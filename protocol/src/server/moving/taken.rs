@@ -18,6 +18,9 @@ use stream::Stream;
 /// For how long a message id stands for one push.
 const MESSAGE_MS: u64 = 10_000;
 
+/// How much later than a forward this node's own copy may come.
+const LATE_MS: u64 = 10_000;
+
 /// A forwarded push that waits for this node's own copy.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Held {
@@ -340,21 +343,27 @@ impl Taken {
     }
 
     /// A push is in line now, which ends at `end`.
-    pub(super) fn appended(&mut self, identity: &Identity, forwarded: bool, end: u64) {
+    pub(super) fn appended(&mut self, identity: &Identity, end: u64) {
         if let Some((publisher, place)) = identity.place() {
             let stream = self.streams.entry(publisher).or_default();
             if place >= stream.newest {
                 (stream.newest, stream.newest_at) = (place, end);
             }
         }
-        if forwarded {
-            if let Some(message) = identity.message() {
-                self.missing_messages.remove(&message);
-            }
-            match *identity {
-                Identity::Equal { content, index } => self.equals.appended(content, index),
-                _ => self.let_out.push(*identity),
-            }
+    }
+
+    /// The same of a forward. Its own copy may come much later, when this node is behind with what
+    /// it hears: the memory of it lasts.
+    pub(super) fn appended_forward(&mut self, forward: &Held, end: u64) {
+        let identity = &forward.identity;
+        self.appended(identity, end);
+        if let Some(message) = identity.message() {
+            self.missing_messages.remove(&message);
         }
+        match *identity {
+            Identity::Equal { content, index } => self.equals.appended(content, index),
+            _ => self.let_out.push(*identity),
+        }
+        self.until = self.until.max(forward.until.plus(LATE_MS));
     }
 }

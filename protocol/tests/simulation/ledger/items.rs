@@ -19,6 +19,10 @@ struct Sent {
     session: Option<SessionId>,
 }
 
+/// How much later than a handler's limit the next item may start: the session moves meanwhile, and
+/// the new home looks once a second.
+const PATIENCE_MS: u64 = 8_000;
+
 /// A handler at work on an item of a session.
 struct Running {
     n: u64,
@@ -30,10 +34,13 @@ struct Running {
 #[derive(Default)]
 pub(crate) struct Items {
     sent: BTreeMap<u64, Sent>,
+    forbidden: BTreeSet<u64>,
     by_token: BTreeMap<(usize, Token), u64>,
     handled: BTreeSet<u64>,
     last_handled: BTreeMap<SessionId, u64>,
     running: BTreeMap<SessionId, Running>,
+    /// When the last handler of each session is over its limit, whether it has returned or not.
+    limits: BTreeMap<SessionId, u64>,
     /// Their home died: what it had counted, it may not have handled.
     dead: BTreeSet<SessionId>,
     /// Clients leave or become somebody else: what they had not sent is closed.
@@ -48,8 +55,15 @@ pub(crate) struct Place<'a> {
 }
 
 impl Items {
+    /// The number of an item that nobody may ever handle; no promise belongs to it.
+    pub(crate) fn forbid(&mut self) -> u64 {
+        let n = self.next();
+        self.forbidden.insert(n);
+        n
+    }
+
     pub(crate) fn next(&self) -> u64 {
-        self.sent.len() as u64 + 1
+        (self.sent.len() + self.forbidden.len()) as u64 + 1
     }
 
     pub(crate) fn send(
@@ -81,6 +95,8 @@ impl Items {
         now: u64,
         totals: &mut Totals,
     ) {
+        let whole = !self.forbidden.contains(&n);
+        assert!(whole, "item {n} stands behind a hole and was handled");
         let sent = &self.sent[&n];
         assert!(
             !sent.unacceptable,
@@ -108,6 +124,8 @@ impl Items {
                 other.node
             );
         }
+        self.limits
+            .insert(place.session.clone(), until.unwrap_or(now));
         match until {
             Some(until) => {
                 let node = place.node;
@@ -119,6 +137,15 @@ impl Items {
             }
         }
         totals.handled += 1;
+    }
+
+    /// Items of a session wait, at its home.
+    pub(crate) fn wait(&self, session: &SessionId, now: u64) {
+        let limit = self.limits.get(session);
+        assert!(
+            limit.is_none_or(|limit| now <= limit + PATIENCE_MS),
+            "items of {session} wait though no handler may still be at work"
+        );
     }
 
     pub(crate) fn returned(&mut self, n: u64, session: &SessionId) {

@@ -8,6 +8,9 @@ use tengen_protocol::takeover::{Answer, Release, TakeId};
 /// A session at one life of a node.
 pub(crate) type At = ((usize, u32), SessionId);
 
+/// What changes about a session: items acknowledged, in line, received, waiting.
+pub(crate) type Stood = [u64; 4];
+
 /// What one holder has said.
 #[derive(Default)]
 struct Held {
@@ -17,6 +20,8 @@ struct Held {
     take: Option<TakeId>,
     granted: BTreeSet<TakeId>,
     parts: BTreeMap<(TakeId, u16), Bytes>,
+    /// What was cut last, for whom, and how the session stood then.
+    cut: Option<(TakeId, Bytes, Stood)>,
 }
 
 #[derive(Default)]
@@ -76,6 +81,19 @@ impl Takes {
     pub(crate) fn cut(&mut self, release: &Release, open: usize) {
         let open = (release.session.clone(), open);
         self.open.entry(release.take).or_insert(open);
+    }
+
+    /// Behind its fence a session was cut for a take, and the first part says so.
+    pub(crate) fn first_part(&mut self, at: &At, take: TakeId, body: &Bytes, stood: Stood) {
+        let held = self.held.entry(at.clone()).or_default();
+        if let Some((other, before, stood_before)) = &held.cut {
+            assert!(
+                *other == take || before != body || *stood_before == stood,
+                "a new take of {} got what was cut for another",
+                at.1
+            );
+        }
+        held.cut = Some((take, body.clone(), stood));
     }
 
     /// A holder sends an answer on.

@@ -51,6 +51,10 @@ totals! {
     cuts,
     forwards,
     debts_given_up,
+    lagged,
+    returns_lost,
+    holes_posted,
+    came_from_the_past,
     posts,
     relayed,
 }

@@ -58,8 +58,13 @@ impl World {
             if !same_user && holds(Rule::OtherUserBeginsAnew) {
                 self.end_now(node, &id);
             } else {
+                let whole = is_whole_for(&home.session, hello.received.unwrap_or(0));
                 match home.session.attach(hello, transport, now) {
                     Ok(attached) => {
+                        assert!(
+                            whole,
+                            "{id} goes on for a client that lacks what nobody has any more"
+                        );
                         let at = ((node, self.nodes[node].life), id.clone());
                         self.ledger.takes.greeted(at, hello.attempt);
                         let home = self.nodes[node].homes.get_mut(&id).unwrap();
@@ -180,4 +185,10 @@ impl World {
         self.wires.get_mut(&number).unwrap().server_done = true;
         self.http_answer(http, Answered::with(body));
     }
+}
+
+/// Whether everything is still here that a client lacks which has `received` so many items.
+pub(crate) fn is_whole_for(session: &Session<()>, received: u64) -> bool {
+    let acked = session.acknowledged();
+    (acked..=acked + session.queue_items()).contains(&received)
 }

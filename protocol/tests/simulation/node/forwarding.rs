@@ -80,7 +80,10 @@ impl World {
     pub(crate) fn forward_return(&mut self, node: usize, id: &SessionId, position: u64) {
         let it = &self.nodes[node];
         let owner = it.homes.get(id).and_then(|home| home.session.owner());
-        if let Some(owner) = owner.cloned() {
+        if let Some(owner) = owner.cloned()
+            && !self.is_never_told()
+        {
+            let it = &self.nodes[node];
             let forward = Forward::Returned {
                 from: it.id.clone(),
                 session: id.clone(),

@@ -1,6 +1,7 @@
 //! A node gives a session away: behind a fence, in parts, to whoever gets the yes; and pays what it owes.
 
 use super::ForNode;
+use super::arrival::is_whole_for;
 use super::asking::{Asker, Came, ReplyTo};
 use super::ingest::Fenced;
 use crate::bus::Face;
@@ -54,7 +55,13 @@ impl World {
         let Some(home) = self.nodes[node].homes.get_mut(&release.session) else {
             return self.answer(node, reply, &Answer::NotMine);
         };
+        let whole = is_whole_for(&home.session, release.received);
         let released = home.session.release(&release, now);
+        assert!(
+            whole || !matches!(released, Released::Fence),
+            "{} is released to a client that lacks what nobody has any more",
+            release.session
+        );
         let over = home.session.is_over();
         // Its connection, superseded if the release is good, says so.
         let wire = home.wire;
@@ -105,6 +112,18 @@ impl World {
                 release.session
             );
             self.ledger.totals.cuts += 1;
+            let session = &home.session;
+            let stood = [
+                session.acknowledged(),
+                session.queue_items(),
+                session.received(),
+                session.inbox_items() as u64,
+            ];
+            if let Answer::Part { body, .. } = session.part(&it.id, release.take, 0) {
+                let at = self.session_at(node, &release.session);
+                let takes = &mut self.ledger.takes;
+                takes.first_part(&at, release.take, &body, stood);
+            }
         }
         self.answer_part(node, release, cutting.reply);
     }

@@ -50,6 +50,12 @@ impl Ingest {
 }
 
 impl World {
+    /// The node takes nothing of what it hears before then.
+    pub(crate) fn ingest_lags(&mut self, node: usize, until: u64) {
+        let ingest = &mut self.nodes[node].ingest;
+        ingest.taken_at = ingest.taken_at.max(until);
+    }
+
     pub(crate) fn heard(&mut self, node: usize, message: Message) {
         match message {
             Message::Batch { .. } | Message::Plain(_) | Message::Fence { .. } => {

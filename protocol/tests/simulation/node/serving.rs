@@ -34,6 +34,12 @@ impl World {
             }
             self.look_at_polls(node, &id);
         }
+        for (id, home) in &self.nodes[node].homes {
+            let session = &home.session;
+            if session.standing() == Standing::Home && session.inbox_items() > 0 {
+                self.ledger.items.wait(id, self.now);
+            }
+        }
         let homes = self.nodes[node].homes.iter();
         let ended = homes.filter(|(_, home)| home.session.is_over());
         let ended: Vec<SessionId> = ended.map(|(id, _)| id.clone()).collect();

@@ -81,6 +81,29 @@ fn an_own_copy_that_comes_later_is_dropped() {
 }
 
 #[test]
+fn an_own_copy_that_comes_long_after_the_last_forwards_is_dropped() {
+    let (mut a, mut b) = moved();
+    for node in [&mut a, &mut b] {
+        node.later(9_000);
+    }
+    let pushes = [numbered(3), plain(9), with_message(5, 10)];
+    for push in &pushes {
+        a.hear(push);
+    }
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), ["3", "gap", "9", "10"]);
+    // Nothing is forwarded any more, but this node is behind with what it hears.
+    b.later(8_000);
+    for push in &pushes {
+        assert_eq!(b.hear(push), Some(Pushed::Known));
+    }
+    b.later(4_000);
+    let forgotten = b.session().moving.is_none();
+    assert!(forgotten, "the memory of a takeover has an end");
+}
+
+#[test]
 fn an_own_copy_of_a_later_number_lets_the_earlier_out_before_it() {
     let (mut a, mut b) = moved();
     a.hear_all([3]);
