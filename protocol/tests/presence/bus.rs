@@ -42,6 +42,8 @@ pub(crate) struct Carried {
     pub(crate) published_bytes: u64,
     pub(crate) delivered: u64,
     pub(crate) delivered_bytes: u64,
+    /// Those that announced users.
+    pub(crate) deltas: u64,
     /// Questions and answers between two.
     pub(crate) asked: u64,
     pub(crate) asked_bytes: u64,

@@ -136,7 +136,15 @@ impl World {
                 .collect();
             assert_eq!(seen, *places, "{uid}, as node {slot} sees it");
         }
-        judge_counts(roster, slot);
+        let counts = roster.counts();
+        assert_eq!(
+            counts.any,
+            truth.len(),
+            "node {slot} counts other than it lists"
+        );
+        if self.plan.closely {
+            judge_counts(roster, slot);
+        }
     }
 
     /// And later: all are ready, one tells, and the feed and all who follow it say the truth.
@@ -167,9 +175,7 @@ impl World {
             "there is not one teller: {tellers:?}"
         );
         self.judge_consumers(&truth);
-        if self.plan.closely {
-            self.judge_feed(&truth);
-        }
+        self.judge_feed(&truth);
     }
 
     /// The last event per user is the truth, or a reload came after it.

@@ -67,3 +67,30 @@ fn a_seed_replays_its_cluster_exactly() {
         assert_eq!(first, second, "seed {seed} gave two worlds");
     }
 }
+
+/// In an ordinary run a thousand users a node; `TENGEN_USERS` says how many otherwise.
+#[test]
+fn a_hundred_nodes_with_a_thousand_users_each_come_to_the_truth() {
+    if number("TENGEN_SEED").is_some() {
+        return;
+    }
+    let users = number("TENGEN_USERS").unwrap_or(1_000) as usize;
+    let seed = number("TENGEN_FIRST_SEED").unwrap_or(0);
+    let began = std::time::Instant::now();
+    let plan = plan::Plan::large(100, 100 * users);
+    let run = world::World::of(plan, seed, chance::Chance::new(seed), false).run();
+    println!(
+        "100 nodes, {users} users each: {:.1} s, {} MB at most; {:?}",
+        began.elapsed().as_secs_f64(),
+        peak_memory() >> 20,
+        run.totals
+    );
+}
+
+/// The most bytes that this process has had in memory, as Linux tells it.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}

@@ -155,6 +155,32 @@ impl World {
         gone
     }
 
+    /// All come for the first time within a few seconds, if the plan has it so.
+    pub(crate) fn storm(&mut self) {
+        let Some(within) = self.plan.storm_ms else {
+            return;
+        };
+        for user in 0..self.users.len() {
+            let after = self.chance.between(0, within);
+            let transport = self.transport();
+            let comes = Happening::Comes {
+                user,
+                to: Some(user % self.plan.nodes),
+                transport,
+            };
+            self.at(self.now + after, comes);
+        }
+    }
+
+    /// Who that is.
+    pub(crate) fn user_of(&self, uid: &Uid) -> usize {
+        let index = uid
+            .as_str()
+            .strip_prefix('u')
+            .and_then(|index| index.parse().ok());
+        index.expect("nobody is told who never was")
+    }
+
     /// One thing that somebody does.
     pub(crate) fn traffic(&mut self) {
         if !self.is_hostile() || self.users.is_empty() {

@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) doubles: bool,
     /// Somebody says things on the bus that are wrong, late or no messages at all.
     pub(crate) strangers: bool,
+    /// All users come at once, in so long.
+    pub(crate) storm_ms: Option<u64>,
     /// Every step of every node is looked at, which a large world cannot afford.
     pub(crate) closely: bool,
 }
@@ -78,6 +80,7 @@ impl Plan {
             tellers: may(!gentle),
             doubles: may(!calm),
             strangers: may(!calm),
+            storm_ms: chance.one_in(5).then_some(200),
             closely: nodes < 100,
         };
         Plan {
@@ -92,6 +95,47 @@ impl Plan {
             latency: chance.one_of(&[1, 5, 60]),
             loss: (!calm && chance.one_in(2)).then(|| chance.one_of(&[10, 30, 200])),
             ..plan
+        }
+    }
+
+    /// A calm cluster of this size, in which nobody does anything by itself.
+    pub(crate) fn still(nodes: usize, users: usize) -> Plan {
+        Plan {
+            nodes,
+            slots: nodes,
+            users,
+            consumers: 1,
+            rounds: 1,
+            hostile_ms: 30_000,
+            latency: 5,
+            loss: None,
+            links: false,
+            bus: false,
+            crashes: false,
+            pauses: false,
+            joins: false,
+            tellers: false,
+            doubles: false,
+            strangers: false,
+            storm_ms: None,
+            closely: false,
+        }
+    }
+
+    /// As many nodes and users as a large cluster has, all of whom come in five seconds, and
+    /// everything that happens to processes and links.
+    pub(crate) fn large(nodes: usize, users: usize) -> Plan {
+        Plan {
+            slots: nodes + 3,
+            consumers: 2,
+            loss: Some(1_000),
+            links: true,
+            crashes: true,
+            pauses: true,
+            joins: true,
+            tellers: true,
+            storm_ms: Some(5_000),
+            ..Plan::still(nodes, users)
         }
     }
 

@@ -34,9 +34,6 @@ impl World {
                 self.say(|| format!("node {slot} tells {opens:?} come, {closes:?} gone"));
                 self.totals.told_open += opens.len() as u64;
                 self.totals.told_closed += closes.len() as u64;
-                if !self.plan.closely {
-                    return;
-                }
                 for uid in closes {
                     self.judge_close(slot, &uid);
                     self.hear_event(slot, uid, false);
@@ -59,11 +56,7 @@ impl World {
 
     /// Nobody is told as gone who has been there for long, where all could hear it.
     fn judge_close(&self, slot: usize, uid: &Uid) {
-        let user = self
-            .users
-            .iter()
-            .find(|user| user.uid.as_ref() == Some(uid));
-        let user = user.expect("nobody is told who never was");
+        let user = &self.users[self.user_of(uid)];
         let sure = self.now - SURE_MS;
         let flaps = user
             .clients

@@ -143,28 +143,18 @@ impl World {
     /// Runs the world to its end.
     pub(crate) fn run(mut self) -> Run {
         self.begin();
-        while let Some(((at, order), happening)) = self.agenda.pop_first() {
-            self.now = at;
-            self.note(at, order);
-            match happening {
-                Happening::Settled => {
-                    self.judge_what_was_told();
-                    self.rounds_left -= 1;
-                    if self.rounds_left == 0 {
-                        return Run {
-                            totals: self.totals,
-                            trace: self.trace,
-                        };
-                    }
-                    self.at(self.now, Happening::Hostile);
-                }
-                happening => self.happen((at, order), happening),
-            }
+        self.at(BEGIN + WARM_MS, Happening::Hostile);
+        while self.rounds_left > 0 {
+            self.step();
         }
-        unreachable!("the end is always on the agenda")
+        Run {
+            totals: self.totals,
+            trace: self.trace,
+        }
     }
 
-    fn begin(&mut self) {
+    /// Nodes and consumers begin, one after another.
+    pub(crate) fn begin(&mut self) {
         self.say(|| format!("{:?}", self.plan));
         for node in 0..self.plan.nodes {
             let within = self.chance.between(0, 1_500);
@@ -175,7 +165,16 @@ impl World {
             let peer = self.plan.slots + consumer;
             self.at(self.now + within, Happening::Mend(Mend::Bus(peer)));
         }
-        self.at(self.now + WARM_MS, Happening::Hostile);
+    }
+
+    /// The next thing on the agenda happens.
+    pub(crate) fn step(&mut self) {
+        let Some(((at, order), happening)) = self.agenda.pop_first() else {
+            unreachable!("nodes beat for ever");
+        };
+        self.now = at;
+        self.note(at, order);
+        self.happen((at, order), happening);
     }
 
     fn note(&mut self, at: u64, order: u64) {
@@ -236,7 +235,11 @@ impl World {
             Happening::Mourned { users, died } => self.judge_mourned(&users, died),
             Happening::Hostile => self.hostile(),
             Happening::Quiet => self.judge_views(),
-            Happening::Settled => {}
+            Happening::Settled => {
+                self.judge_what_was_told();
+                self.rounds_left -= 1;
+                self.at(self.now, Happening::Hostile);
+            }
         }
     }
 
@@ -244,6 +247,7 @@ impl World {
     fn hostile(&mut self) {
         self.hostile_until = self.now + self.plan.hostile_ms;
         self.bus.loss = self.plan.loss;
+        self.storm();
         self.at(self.now, Happening::Traffic);
         self.at(self.now + 500, Happening::Trouble);
         if self.plan.strangers {
@@ -277,6 +281,9 @@ impl World {
 
     /// Publishes to everybody who is connected.
     pub(crate) fn publish(&mut self, from: Peer, channel: Channel, body: &Bytes, strange: bool) {
+        // `[1, kind, …]` of single bytes: 1 is a delta.
+        let announces = channel == Channel::Presence && body.get(2) == Some(&1);
+        self.bus.carried.deltas += u64::from(announces);
         self.bus.carried.published += 1;
         self.bus.carried.published_bytes += body.len() as u64;
         for to in 0..self.plan.slots + self.plan.consumers {
