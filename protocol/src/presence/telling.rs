@@ -278,3 +278,6 @@ impl Telling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
