@@ -1,5 +1,7 @@
 //! What this crate reads and writes, held against the golden files under `protocol/wire/`.
 
+#[path = "wire/feed.rs"]
+mod feed;
 #[path = "wire/frames.rs"]
 mod frames;
 #[path = "wire/golden.rs"]

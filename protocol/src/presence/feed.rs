@@ -218,7 +218,7 @@ impl Differs {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`BadMessage`]; also when it names more than [`NAMED_UIDS`].
+    /// [`BadMessage`]; also when it names more than 1,000 users.
     pub fn decode(bytes: &Bytes) -> Read<Differs> {
         let Value::Array(fields) = value(Codec::Cbor, bytes)? else {
             return Err(BadMessage::Malformed("not an array"));
