@@ -1,6 +1,5 @@
 //! Takes every push from the bus: checks it, and puts it in line for the sessions it is meant for.
 
-mod answers;
 mod seen;
 mod seldom;
 #[cfg(test)]
@@ -10,14 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tengen_bus::push::{self, Arrived, Origin, Push, Sequences, Target};
-use tengen_bus::{Bus, Delivery, Message, Shed, Subject, Subscription};
+use tengen_bus::{Delivery, Message, Shed, Subject, Subscription};
 use tengen_protocol::subject::{SendTo, Subjects};
 use tengen_protocol::takeover::{Forward, Identity};
 use tengen_protocol::{Limits, RawEvent, Refusal};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use self::answers::Answers;
 use self::seen::{Note, Seen};
 use self::seldom::Seldom;
 use crate::hub::Hub;
@@ -26,6 +23,7 @@ use crate::hub::touched::Touched;
 use crate::interest::{Fences, Interest};
 use crate::metrics::Metrics;
 use crate::moves::Moves;
+use crate::reports::{Asker, Reports};
 
 /// Bus messages taken at once. A batch holds up to 128 pushes, so a drain is bounded by
 /// [`MAX_FRAMES`] too.
@@ -60,7 +58,7 @@ pub(crate) struct Ingest {
     moves: Moves,
     metrics: Arc<Metrics>,
     limits: Limits,
-    answers: Answers,
+    reports: Arc<Reports>,
     sequences: Sequences,
     seen: Seen,
     warn_malformed: Seldom,
@@ -75,18 +73,17 @@ pub(crate) struct Ingest {
 impl Ingest {
     pub(crate) fn new(
         hub: Arc<Hub>,
-        bus: Bus,
         subjects: Subjects,
         fences: Arc<Fences>,
         interest: Arc<Interest>,
         moves: Moves,
-        tracker: &TaskTracker,
+        reports: Arc<Reports>,
     ) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         Self {
             metrics: Arc::clone(hub.metrics()),
             limits: hub.bounds().limits,
-            answers: Answers::start(bus, tracker),
+            reports,
             sequences: Sequences::new(hub.now()),
             seen: Seen::new(ID_WINDOW, MAX_IDS),
             warn_malformed: Seldom::new(MINUTE),
@@ -179,10 +176,23 @@ impl Ingest {
 
     fn take_push(&mut self, push: &Push, origin: &Origin, subject: &Subject) {
         self.metrics.ingest.pushes.increment();
-        let reply = match origin {
-            Origin::Plain { reply, .. } => reply.as_ref(),
-            Origin::Batch { .. } => None,
-        };
+        let asker = Asker::of(push, origin);
+        match (self.queue(push, origin, asker.is_some()), asker) {
+            (Ok(_), None) => {}
+            (Ok(clients), Some(asker)) => {
+                let clients = clients.map(u64::from);
+                self.reports.counted(asker, push, clients, self.hub.now());
+            }
+            (Err(refusal), asker) => {
+                let reply = asker.as_ref().and_then(Asker::reply);
+                self.malformed(subject, reply, &refusal);
+            }
+        }
+    }
+
+    /// Puts a push in line for whom it is meant here, and says for how many clients; of a repeated
+    /// one what was said of the first. `None` = for a user without a session here.
+    fn queue(&mut self, push: &Push, origin: &Origin, asked: bool) -> Result<Option<u32>, Refusal> {
         let hub = Arc::clone(&self.hub);
         let journal = Arc::clone(&self.moves.journal);
         let mut journal = journal.lock();
@@ -193,28 +203,29 @@ impl Ingest {
             // for them, unless somebody waits to hear what is wrong with the push. But a session
             // of theirs may be about to come here, from a node that has the push already.
             journal.note(&push.target, &identity(push, origin), hub.now());
-            if reply.is_none() {
-                return;
+            if !asked {
+                return Ok(None);
             }
         }
         let (codec, body) = push.event.clone();
-        let event = match RawEvent::check(codec, body, &self.limits) {
-            Ok(event) => event,
-            Err(refusal) => return self.malformed(subject, reply, &refusal),
+        let event = RawEvent::check(codec, body, &self.limits)?;
+        let Some(recipients) = recipients else {
+            return Ok(None);
         };
-        let Some(recipients) = recipients else { return };
         if push.id != 0 {
-            match self.seen.note(&push.target, push.id, self.hub.now()) {
+            match self.seen.note(&push.target, push.id, hub.now()) {
                 Note::New => {}
                 Note::NewAndForgot => self.metrics.ingest.ids_forgotten.increment(),
-                Note::Repeated => return self.metrics.ingest.duplicates.increment(),
+                Note::Repeated(clients) => {
+                    self.metrics.ingest.duplicates.increment();
+                    return Ok(Some(clients));
+                }
             }
         }
-        let identity = identity(push, origin);
-        let identity = journal.name(identity, self.hub.now());
+        let identity = journal.name(identity(push, origin), hub.now());
         let touched = &mut self.touched;
         touched.set_flush(push.flush);
-        self.hub.deliver(
+        let clients = hub.deliver(
             &recipients,
             &push.filter,
             &event,
@@ -227,7 +238,7 @@ impl Ingest {
         }
         for node in touched.take_forward() {
             let forward = Forward::Push {
-                from: self.hub.config().node.clone(),
+                from: hub.config().node.clone(),
                 target: push.target.clone(),
                 filter: push.filter.clone(),
                 identity,
@@ -238,6 +249,11 @@ impl Ingest {
         }
         // After the sessions: what one of them has beyond the journal it knows itself.
         journal.note(&push.target, &identity, hub.now());
+        let clients = u32::try_from(clients).unwrap_or(u32::MAX);
+        if push.id != 0 {
+            self.seen.queued(&push.target, push.id, clients);
+        }
+        Ok(Some(clients))
     }
 
     /// Tells a hole to every session that `scope` may touch, here and where they went.
@@ -263,7 +279,7 @@ impl Ingest {
             tracing::warn!(%subject, error, why = refusal.message, held_back, "malformed push dropped");
         }
         if let Some(reply) = reply {
-            self.answers.refuse(reply, refusal);
+            self.reports.refuse(reply, refusal);
         }
     }
 

@@ -13,6 +13,7 @@
 //! 8. A push begins at [`Handle`] or anywhere on the bus; `ingest` takes it from the one push subscription,
 //! 9. checks it, finds the user's sessions in `hub`, encodes it once per codec and puts it in their queues;
 //! 10. each touched connection is woken once and writes what waits, many frames a syscall.
+//!     Who asked whom a push reached gets one answer: `reports`.
 //! 11. `hub::sweep` asks each session once a second what time has made due: pings, acks, silence, the end.
 //! 12. `kick` and `edge`'s close end it; [`Node::shutdown`] ends them all. `admin` watches from outside.
 
@@ -39,13 +40,14 @@ pub(crate) mod metrics;
 pub(crate) mod moves;
 pub(crate) mod peers;
 pub(crate) mod push;
+pub(crate) mod reports;
 mod server;
 mod shared;
 pub(crate) mod spine;
 mod telemetry;
 
 pub use builder::{BuildError, NodeBuilder};
-pub use handle::{Handle, SendTo};
+pub use handle::{Handle, SendReported, SendTo};
 pub use handlers::event::Event;
 pub use handlers::extract::{FromEvent, Handshake, Params, Payload};
 pub use handlers::registry::{Handler, RegistrationError};
@@ -54,7 +56,8 @@ pub use identity::cookie::{CookieKey, CookieSettings, CookieTooLarge, SessionCoo
 pub use identity::refused::Refused;
 pub use identity::session_map::SessionMap;
 pub use identity::{Identity, NewVisitors};
-pub use push::PushError;
+pub use push::{PushError, ReportError};
 pub use server::Node;
 pub use telemetry::{LogLevel, Telemetry};
 pub use tengen_protocol::Transport;
+pub use tengen_protocol::report::Report;

@@ -92,7 +92,7 @@ macro_rules! metrics {
         pub(crate) struct $section { $(#[doc = $help] pub $field: $kind,)* }
 
         impl $section {
-            fn each(&self, f: &mut dyn FnMut(Sample)) {
+            pub(super) fn each(&self, f: &mut dyn FnMut(Sample)) {
                 $(f(Sample {
                     name: concat!("tengen_", $prefix, "_", $name),
                     help: $help,
@@ -103,6 +103,8 @@ macro_rules! metrics {
         }
     };
 }
+
+mod reporting;
 
 metrics! {
     /// Connections, before they become sessions.
@@ -299,6 +301,8 @@ pub(crate) struct Metrics {
     pub peers: PeerMetrics,
     /// Sessions between nodes.
     pub takeover: TakeoverMetrics,
+    /// Delivery reports.
+    pub reports: reporting::ReportMetrics,
 }
 
 impl Metrics {
@@ -314,6 +318,7 @@ impl Metrics {
         self.services.each(&mut f);
         self.peers.each(&mut f);
         self.takeover.each(&mut f);
+        self.reports.each(&mut f);
     }
 
     /// Every number at this moment (each exact, not all at one instant), always in one order.

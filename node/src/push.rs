@@ -1,11 +1,13 @@
 //! What this node itself pushes: checked, then into its own batch stream, from which it comes back by echo.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
 use tengen_bus::push::{self, Publisher, Push, Target, TryPushError};
-use tengen_bus::{Bus, Publish, PublishError};
+use tengen_bus::{Bus, Publish, PublishError, SubscribeError};
+use tengen_protocol::report::Report;
 use tengen_protocol::subject::Subjects;
 use tengen_protocol::{ClientId, Codec, Data, ErrorCode, EventId, Limits, RawEvent, Refusal, Uid};
 
@@ -49,6 +51,19 @@ impl PushError {
     }
 }
 
+/// Why nobody says whom a push reached.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    /// The bus did not take the push: it reached nobody.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// It was pushed, and no report came within a second: no node was ready to put it together, or
+    /// the one that did so has just gone. Repeating the push would repeat it to whom it reached,
+    /// unless it has an id.
+    #[error("pushed, and nobody reported whom it reached")]
+    Silent,
+}
+
 impl From<Refusal> for PushError {
     fn from(refusal: Refusal) -> Self {
         PushError::Refused(refusal)
@@ -68,6 +83,10 @@ impl From<PublishError> for PushError {
         }
     }
 }
+
+/// How long the report of an own push is awaited. It comes within 300 ms; the rest is for a machine
+/// that has too much to do.
+const REPORT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The publishing half of a node.
 pub(crate) struct Pusher {
@@ -93,6 +112,14 @@ impl Pusher {
             limits,
             metrics,
         }
+    }
+
+    /// Hears its delivery reports from now on.
+    ///
+    /// # Errors
+    /// As [`Bus::subscribe`].
+    pub(crate) async fn listen(&self) -> Result<(), SubscribeError> {
+        self.publisher.listen_for_reports().await
     }
 
     /// Encodes an event as the bus carries it. CBOR: it holds every value, and most clients
@@ -123,6 +150,21 @@ impl Pusher {
     /// Dropped while it waits, the push may or may not happen.
     pub(crate) async fn push(&self, push: &Push) -> Result<(), PushError> {
         self.count(self.publisher.push(push).await.map_err(PushError::from))
+    }
+
+    /// Pushes, and returns once somebody says whom it reached.
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits, the push may or may not happen.
+    pub(crate) async fn push_reported(&self, push: &Push) -> Result<Report, ReportError> {
+        let pushed = self.publisher.push_reported(push, REPORT_LIMIT).await;
+        self.count(
+            pushed
+                .as_ref()
+                .map(|_| ())
+                .map_err(|error| error.clone().into()),
+        )?;
+        pushed.ok().flatten().ok_or(ReportError::Silent)
     }
 
     /// Puts a push in line for the bus and does not wait for it.

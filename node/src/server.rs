@@ -117,6 +117,7 @@ impl Node {
             fences,
             peers,
             moves,
+            reports,
         } = Spine::start(
             spine,
             bus.clone(),
@@ -187,6 +188,7 @@ impl Node {
         let mut doors = doors(&hub, &moves, fences, &start);
         // No hello has been taken yet, so no peer can have missed an answer.
         serving::open_doors(&mut doors, &edge);
+        reports.open(&mut doors, &hub);
         peers.listen(doors, &background, &stop).await?;
         let debts = Debts {
             hub: Arc::clone(&hub),

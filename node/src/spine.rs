@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::moves::Moves;
 use crate::peers::Peers;
 use crate::push::Pusher;
+use crate::reports::Reports;
 
 /// Everything between the sessions of a node and its bus.
 pub(crate) struct Spine {
@@ -28,6 +29,7 @@ pub(crate) struct Spine {
     pub fences: Arc<Fences>,
     pub peers: Peers,
     pub moves: Moves,
+    pub reports: Arc<Reports>,
 }
 
 /// What a [`Spine`] is made from.
@@ -78,16 +80,24 @@ impl Spine {
             node.clone(),
             Arc::clone(&metrics),
         );
-        let moves = Moves::new(peers.clone(), node, Arc::clone(&metrics));
+        let moves = Moves::new(peers.clone(), node.clone(), Arc::clone(&metrics));
+        let reports = Reports::start(
+            bus.clone(),
+            subjects.clone(),
+            peers.clone(),
+            node,
+            Arc::clone(&metrics),
+            tracker,
+        );
         let pusher = Arc::new(Pusher::start(bus.clone(), &subjects, limits, metrics));
+        pusher.listen().await?;
         let ingest = Ingest::new(
             Arc::clone(&hub),
-            bus.clone(),
             subjects,
             Arc::clone(&fences),
             Arc::clone(&interest),
             moves.clone(),
-            tracker,
+            Arc::clone(&reports),
         );
 
         tracker.spawn(ingest.run(pushes, stop.clone()));
@@ -108,6 +118,7 @@ impl Spine {
             let (hub, stop) = (Arc::clone(&hub), stop.clone());
             tracker.spawn(async move { hub.window.run(stop).await });
         }
+        tracker.spawn(Arc::clone(&reports).run(Arc::clone(&hub), stop.clone()));
         tracker.spawn(sweep::run(Arc::clone(&hub), beside, stop.clone()));
         Ok(Self {
             hub,
@@ -116,6 +127,7 @@ impl Spine {
             fences,
             peers,
             moves,
+            reports,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Which message ids were delivered in the last seconds, so that a repeated push is dropped.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -8,15 +8,19 @@ use tengen_bus::push::Target;
 use tengen_protocol::Millis;
 
 /// Remembers (target, message id) for a window, at most so many of them: when more are fresh,
-/// the oldest is forgotten first. About 120 bytes each.
+/// the oldest is forgotten first. About 140 bytes each.
 pub(crate) struct Seen {
     window: Duration,
     max_ids: usize,
     // Keyed by chance at each start, so nobody can craft two targets that meet.
     hasher: RandomState,
-    fresh: HashSet<(u64, u128)>,
-    by_age: VecDeque<(Millis, (u64, u128))>,
+    /// With each the clients that its push was queued for: what is answered when it is repeated.
+    fresh: HashMap<Key, u32>,
+    by_age: VecDeque<(Millis, Key)>,
 }
+
+/// Target, hashed, and message id.
+type Key = (u64, u128);
 
 /// What [`Seen::note`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +29,8 @@ pub(crate) enum Note {
     New,
     /// Not seen, and an id that was still fresh had to be forgotten for it.
     NewAndForgot,
-    /// Seen within the window: drop the push.
-    Repeated,
+    /// Seen within the window, and queued for so many clients then: drop the push.
+    Repeated(u32),
 }
 
 impl Seen {
@@ -35,7 +39,7 @@ impl Seen {
             window,
             max_ids: max_ids.max(1),
             hasher: RandomState::new(),
-            fresh: HashSet::new(),
+            fresh: HashMap::new(),
             by_age: VecDeque::new(),
         }
     }
@@ -45,8 +49,8 @@ impl Seen {
     pub(crate) fn note(&mut self, target: &Target, id: u128, now: Millis) -> Note {
         self.forget_old(now);
         let key = (self.hash(target), id);
-        if self.fresh.contains(&key) {
-            return Note::Repeated;
+        if let Some(clients) = self.fresh.get(&key) {
+            return Note::Repeated(*clients);
         }
         let mut note = Note::New;
         if self.fresh.len() >= self.max_ids
@@ -55,9 +59,17 @@ impl Seen {
             self.fresh.remove(&oldest);
             note = Note::NewAndForgot;
         }
-        self.fresh.insert(key);
+        self.fresh.insert(key, 0);
         self.by_age.push_back((now, key));
         note
+    }
+
+    /// Remembers for how many clients a push that was new has been queued.
+    pub(crate) fn queued(&mut self, target: &Target, id: u128, clients: u32) {
+        let key = (self.hash(target), id);
+        if let Some(known) = self.fresh.get_mut(&key) {
+            *known = clients;
+        }
     }
 
     fn forget_old(&mut self, now: Millis) {
@@ -70,7 +82,7 @@ impl Seen {
         }
         // A rush of ids is over: give its memory back.
         if self.fresh.capacity() > 4096 {
-            self.fresh = HashSet::new();
+            self.fresh = HashMap::new();
             self.by_age = VecDeque::new();
         }
     }

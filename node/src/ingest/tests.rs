@@ -17,7 +17,7 @@ fn f63c_an_id_repeats_for_the_same_target_within_the_window_only() {
     let mut seen = Seen::new(Duration::from_secs(10), 100);
     let (alice, bob) = (uid("alice"), uid("bob"));
     assert_eq!(seen.note(&alice, 7, Millis(0)), Note::New);
-    assert_eq!(seen.note(&alice, 7, Millis(9_999)), Note::Repeated);
+    assert_eq!(seen.note(&alice, 7, Millis(9_999)), Note::Repeated(0));
     assert_eq!(
         seen.note(&bob, 7, Millis(9_999)),
         Note::New,
@@ -41,12 +41,27 @@ fn too_many_fresh_ids_forget_the_oldest_and_say_so() {
         assert_eq!(seen.note(&alice, id, Millis(0)), Note::New);
     }
     assert_eq!(seen.note(&alice, 4, Millis(1)), Note::NewAndForgot);
-    assert_eq!(seen.note(&alice, 2, Millis(1)), Note::Repeated);
+    assert_eq!(seen.note(&alice, 2, Millis(1)), Note::Repeated(0));
     assert_eq!(
         seen.note(&alice, 1, Millis(1)),
         Note::NewAndForgot,
         "1 was forgotten"
     );
+}
+
+#[test]
+fn f63_a_repeat_knows_for_how_many_clients_the_first_one_was_queued() {
+    let mut seen = Seen::new(Duration::from_secs(10), 2);
+    let alice = uid("alice");
+    seen.note(&alice, 1, Millis(0));
+    seen.queued(&alice, 1, 3);
+    seen.note(&alice, 2, Millis(0));
+    assert_eq!(seen.note(&alice, 1, Millis(1)), Note::Repeated(3));
+    assert_eq!(seen.note(&alice, 2, Millis(1)), Note::Repeated(0));
+    seen.note(&alice, 3, Millis(1));
+    // Of one that was forgotten meanwhile nothing is kept.
+    seen.queued(&alice, 1, 9);
+    assert_eq!(seen.note(&alice, 1, Millis(1)), Note::NewAndForgot);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod losses;
 mod malformed;
 mod nats;
 mod pushes;
+mod reports;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use super::*;
 use crate::handle::Handle;
 use crate::hub::Attachment;
 use crate::interest::EveryNode;
+use crate::peers::Doors;
 use crate::push::PushError;
 
 /// One node without its edge.
@@ -71,6 +73,10 @@ async fn node_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) ->
     )
     .await
     .expect("subscribed");
+    let mut doors = Doors::default();
+    spine.reports.open(&mut doors, &spine.hub);
+    let listening = spine.peers.listen(doors, &tracker, &stop).await;
+    listening.expect("subscribed");
     until_open(&spine.interest).await;
     let handle = Handle::new(Arc::clone(&spine.pusher));
     Node {

@@ -121,6 +121,7 @@ pub(super) async fn node_with(
         fences,
         peers,
         moves,
+        ..
     } = spine.await.expect("subscribed");
     let start: Start = Arc::new(|_| ());
     let mut doors = Doors::default();
