@@ -3,7 +3,7 @@
 use crate::plan::BEGIN;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
-use tengen_protocol::presence::{Kinds, Roster};
+use tengen_protocol::presence::{Epoch, Kinds, Roster};
 use tengen_protocol::{NodeId, Transport, Uid};
 
 /// Reads a view whole, page by page.
@@ -18,6 +18,16 @@ pub(crate) fn view(roster: &Roster, only: Option<Transport>) -> Vec<(Uid, Kinds)
             None => return all,
         }
     }
+}
+
+/// What a view knows of the nodes: id, epoch, users, anonymous, and whether all is known.
+type Nodes = Vec<(NodeId, Epoch, u64, [u64; 2], bool)>;
+
+fn nodes(roster: &Roster) -> Nodes {
+    let nodes = roster.nodes();
+    nodes
+        .map(|it| (it.id.clone(), it.epoch, it.users, it.anonymous, it.synced))
+        .collect()
 }
 
 /// Reads who is told, page by page.
@@ -90,6 +100,7 @@ impl World {
         let truth = self.truth();
         let anonymous = self.anonymous();
         let mut ready = 0;
+        let mut lists = BTreeSet::new();
         for (slot, node) in self.nodes.iter().enumerate() {
             let Some(member) = &node.member else { continue };
             if member.ready().is_err() {
@@ -97,6 +108,7 @@ impl World {
             }
             ready += 1;
             let roster = member.roster();
+            lists.insert(nodes(roster));
             self.judge_view(slot, roster, &truth);
             let counts = roster.counts();
             assert_eq!(
@@ -104,6 +116,20 @@ impl World {
                 "anonymous, as node {slot} sees it"
             );
         }
+        let mut alive: Vec<&NodeId> = self
+            .alive()
+            .into_iter()
+            .map(|slot| &self.nodes[slot].id)
+            .collect();
+        alive.sort();
+        let agree = lists
+            .iter()
+            .all(|list| list.iter().map(|node| &node.0).eq(alive.iter().copied()));
+        assert!(
+            lists.len() <= 1 && agree,
+            "nodes do not agree on the nodes {alive:?}: {lists:?}"
+        );
+        self.quiet = self.totals.synced;
         self.say(|| format!("{ready} views are right, of {} users", truth.len()));
     }
 
@@ -149,6 +175,8 @@ impl World {
 
     /// And later: all are ready, one tells, and the feed and all who follow it say the truth.
     pub(crate) fn judge_what_was_told(&mut self) {
+        let still = self.quiet == self.totals.synced;
+        assert!(still, "nodes are synced while nothing happens");
         self.judge_views();
         let truth: BTreeSet<Uid> = self.truth().into_keys().collect();
         let mut tellers = BTreeSet::new();

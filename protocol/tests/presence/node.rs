@@ -5,7 +5,7 @@ use crate::trouble::Step;
 use crate::world::{Happening, What, World};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use tengen_protocol::presence::{Action, AskId, Channel, Door, Kinds, Member, Options};
+use tengen_protocol::presence::{Action, AskId, Channel, Door, Kinds, Member, Options, SyncReq};
 use tengen_protocol::{Millis, NodeId, Uid};
 
 /// The wall clock at the beginning of every world.
@@ -28,6 +28,10 @@ pub(crate) struct Node {
     pub(crate) comes_back: bool,
     /// At which message of its feed the process is to die.
     pub(crate) dies_at: Option<Step>,
+    /// Until then its beats carry a wrong digest.
+    pub(crate) sick_until: u64,
+    /// How often each node has asked it for all of its users meanwhile.
+    pub(crate) asked_by: BTreeMap<usize, u64>,
     /// What the wall clock is ahead.
     pub(crate) clock: i64,
     tick_at: Option<u64>,
@@ -48,6 +52,8 @@ impl Node {
             sound_since: 0,
             comes_back: false,
             dies_at: None,
+            sick_until: 0,
+            asked_by: BTreeMap::new(),
             clock: 0,
             tick_at: None,
             ticks: (0, 0),
@@ -80,6 +86,8 @@ impl World {
         self.bus.connects(slot);
         let options = Options {
             server_id: format!("s{server}").into(),
+            max_part_bytes: self.plan.part_bytes,
+            ring: self.plan.ring,
             ..Options::new(self.nodes[slot].id.clone())
         };
         let now = self.millis();
@@ -232,6 +240,9 @@ impl World {
                 self.say(|| format!("node {slot} asks {node} at {door:?}"));
                 let there = |of: &usize| self.nodes[*of].id == node;
                 let of: Vec<usize> = (0..self.nodes.len()).filter(there).collect();
+                if door == Door::Sync {
+                    self.count_ask(slot, &of, &body);
+                }
                 self.nodes[slot].asks.insert(id);
                 self.ask(slot, id, (door, &body), &of, limit_ms);
             }
@@ -250,9 +261,23 @@ impl World {
         }
     }
 
+    /// A sick node must not be asked for all it has again and again.
+    fn count_ask(&mut self, by: usize, of: &[usize], body: &Bytes) {
+        for of in of {
+            let of = &mut self.nodes[*of];
+            if of.sick_until > self.now {
+                let asked = SyncReq::decode(body).unwrap();
+                *of.asked_by.entry(by).or_default() += u64::from(asked.part == 0);
+            }
+        }
+    }
+
     fn publishes(&mut self, slot: usize, channel: Channel, body: &Bytes) {
         if !self.bus.is_up(slot) {
             return;
+        }
+        if let Some(wrong) = self.falsified(slot, body) {
+            return self.publish(slot, channel, &wrong, false);
         }
         if channel == Channel::Changes && self.dies_telling(slot, body) {
             return;

@@ -46,6 +46,10 @@ pub(crate) struct Plan {
     pub(crate) doubles: bool,
     /// Somebody says things on the bus that are wrong, late or no messages at all.
     pub(crate) strangers: bool,
+    /// The most bytes of a delta or a part: few enough, and everything comes in several.
+    pub(crate) part_bytes: usize,
+    /// Deltas that a node keeps.
+    pub(crate) ring: usize,
     /// All users come at once, in so long.
     pub(crate) storm_ms: Option<u64>,
     /// Every step of every node is looked at, which a large world cannot afford.
@@ -80,6 +84,8 @@ impl Plan {
             tellers: may(!gentle),
             doubles: may(!calm),
             strangers: may(!calm),
+            part_bytes: chance.one_of(&[40, 256 << 10]),
+            ring: chance.one_of(&[2, 1_024]),
             storm_ms: chance.one_in(5).then_some(200),
             closely: nodes < 100,
         };
@@ -117,6 +123,8 @@ impl Plan {
             tellers: false,
             doubles: false,
             strangers: false,
+            part_bytes: 256 << 10,
+            ring: 1_024,
             storm_ms: None,
             closely: false,
         }

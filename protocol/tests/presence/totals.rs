@@ -62,6 +62,8 @@ totals! {
     exited,
     /// Messages of strangers.
     strange,
+    /// Nodes whose digest did not match what they have.
+    sick,
     /// Users that the feed told as there.
     told_open,
     /// Users that the feed told as gone.

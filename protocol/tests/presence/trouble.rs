@@ -14,6 +14,8 @@ pub(crate) enum Mend {
     Slow(Vec<(Peer, Peer)>),
     Sound(Vec<(usize, u32)>),
     Bus(Peer),
+    /// This node says the truth again; since when it did not.
+    Healed(usize, u64),
     All,
 }
 
@@ -36,7 +38,7 @@ impl World {
         let pause = self.chance.between(300, 5_000);
         self.at(self.now + pause, Happening::Trouble);
         let plan = &self.plan;
-        let kinds: [(bool, Kind); 8] = [
+        let kinds: [(bool, Kind); 9] = [
             (plan.links, World::cut_ways),
             (plan.links, World::fall_apart),
             (plan.bus, World::lose_the_bus),
@@ -45,6 +47,7 @@ impl World {
             (plan.joins, World::join_or_leave),
             (plan.tellers, World::arm),
             (plan.doubles, World::double),
+            (plan.strangers, World::sicken),
         ];
         let possible: Vec<Kind> = kinds
             .into_iter()
@@ -76,6 +79,7 @@ impl World {
                 }
             }
             Mend::Bus(peer) => self.reconnect(peer),
+            Mend::Healed(slot, since) => self.judge_healed(slot, since),
             Mend::All => self.mend_all(),
         }
     }

@@ -98,6 +98,8 @@ pub(crate) struct World {
     /// Until then there is trouble.
     pub(crate) hostile_until: u64,
     rounds_left: u64,
+    /// How often nodes had been synced when it was quiet.
+    pub(crate) quiet: u64,
     /// Bodies that were on the bus a while ago, for a stranger to repeat.
     pub(crate) heard: Vec<(Channel, Bytes)>,
     trace: u64,
@@ -133,6 +135,7 @@ impl World {
             totals: Totals::default(),
             hostile_until: 0,
             rounds_left: plan.rounds,
+            quiet: 0,
             heard: Vec::new(),
             trace: 0,
             plan,
