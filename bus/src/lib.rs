@@ -10,6 +10,8 @@
 //! 5. [`Subscription::recv_many`] hands it out; [`push::decode`] turns it into pushes and, by
 //!    [`push::Sequences`], into known losses.
 //!
+//! A service that wants to know who is online keeps a copy with [`presence::Follow`].
+//!
 //! Everything above the bus is written against [`Bus`] alone: one contract suite (`tests/contract`)
 //! holds both implementations to the same promises, errors and bounds.
 
@@ -24,6 +26,7 @@ mod inbox;
 mod local;
 mod message;
 mod nats;
+pub mod presence;
 pub mod push;
 mod queue;
 mod service;

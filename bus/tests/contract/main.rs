@@ -5,6 +5,7 @@ mod burst;
 mod nats_only;
 mod order;
 mod outage;
+mod presence;
 mod pushes;
 mod requests;
 mod routing;
