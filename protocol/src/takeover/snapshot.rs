@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     /// Items that were counted and not started.
     pub(crate) inbox: Vec<CarriedItem>,
     pub(crate) applied: Applied,
+    /// Refused frames of the client, and how long ago the first of them was, in milliseconds.
+    pub(crate) errors: (u16, u64),
 }
 
 /// An item of the client on its way to another node.
@@ -64,6 +66,8 @@ impl Snapshot {
             Value::Array(self.inbox.iter().map(CarriedItem::write).collect()),
             self.applied.write(),
             Value::Array(self.items.iter().map(bytes).collect()),
+            number(u64::from(self.errors.0)),
+            number(self.errors.1),
         ])
     }
 
@@ -80,6 +84,14 @@ impl Snapshot {
         let inbox = fields.list()?.all(|list| CarriedItem::read(list.list()?))?;
         let applied = Applied::read(fields.list()?)?;
         let items = fields.list()?.all(Fields::bytes)?;
+        // A node of an earlier version says nothing of them.
+        let errors = match fields.left() {
+            0 => (0, 0),
+            _ => {
+                let count = u16::try_from(fields.number()?).unwrap_or(u16::MAX);
+                (count, fields.number()?)
+            }
+        };
         Ok(Snapshot {
             base,
             items,
@@ -90,6 +102,7 @@ impl Snapshot {
             refs,
             inbox,
             applied,
+            errors,
         })
     }
 }

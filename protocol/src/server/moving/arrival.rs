@@ -138,6 +138,11 @@ impl<C: Clone> Session<C> {
         self.gap_at = snapshot.gap_at.min(end);
         self.answer_at = snapshot.answer_at.min(end);
         (self.received, self.told) = (snapshot.received, snapshot.received);
+        let (errors, since_ms) = snapshot.errors;
+        if errors > 0 {
+            self.errors = errors;
+            self.errors_since = Millis(now.0.saturating_sub(since_ms));
+        }
         self.attempt = release.attempt;
         // Whoever attaches now resumes.
         self.link = Link(self.link.0.max(1));

@@ -185,6 +185,10 @@ impl<C> Session<C> {
                 false => Vec::new(),
             },
             applied,
+            errors: match self.errors {
+                0 => (0, 0),
+                errors => (errors, now.since(self.errors_since).as_millis() as u64),
+            },
         }
     }
 

@@ -9,6 +9,8 @@ mod walk;
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::{Released, Standing};
 use crate::codec::Codec;
 use crate::data::Data;
@@ -158,6 +160,13 @@ impl Node {
         };
         self.link = attached.link;
         assert!(self.session().hello(attached.link, &hello));
+    }
+
+    /// The client sends what is no frame.
+    fn nonsense(&mut self) -> Received {
+        let (link, now, bounds) = (self.link, self.now, self.bounds.clone());
+        let frame = Bytes::from_static(b"?");
+        self.session().receive(link, frame, &"", now, &bounds)
     }
 
     /// The items that go to the client now: numbers of pushes, `gap`, `#ref`, `#ref failed`, `error`.

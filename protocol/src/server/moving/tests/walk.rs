@@ -1,6 +1,7 @@
 //! A takeover from beginning to end, and its end at each of its steps.
 
 use super::*;
+use crate::CloseCode;
 
 #[test]
 fn a_session_goes_on_at_another_node_where_its_client_was() {
@@ -304,4 +305,39 @@ fn a_session_that_cannot_be_had_back_is_gone_as_before() {
     assert_eq!(back.finish(), Some(Finish::Superseded));
     assert_eq!(a.standing(), Standing::Moved);
     assert_eq!(a.hear(&numbered(1)), Some(Pushed::Elsewhere));
+}
+
+#[test]
+fn f74_who_breaks_the_rules_does_not_begin_anew_at_another_node() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    let most = a.bounds.max_errors;
+    for _ in 0..most - 1 {
+        assert_eq!(a.nonsense(), Received::Quiet);
+    }
+    a.later(1_000);
+    b.later(1_000);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    assert_eq!(b.nonsense(), Received::Quiet);
+    assert!(matches!(
+        b.nonsense(),
+        Received::Close(CloseCode::TOO_MANY_ERRORS, _)
+    ));
+}
+
+#[test]
+fn f74_errors_of_long_ago_are_forgotten_on_the_way_too() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    let (most, window) = (a.bounds.max_errors, a.bounds.error_window_ms);
+    for _ in 0..most {
+        assert_eq!(a.nonsense(), Received::Quiet);
+    }
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    b.later(window);
+    for _ in 0..most {
+        assert_eq!(b.nonsense(), Received::Quiet);
+    }
 }
