@@ -213,6 +213,11 @@ impl Uid {
         };
         Err(Refusal::new(ErrorCode::BAD_ID, what))
     }
+
+    /// What was a uid before.
+    pub(crate) fn known(text: &str) -> Uid {
+        Uid(text.into())
+    }
 }
 
 impl ClientId {

@@ -27,7 +27,7 @@ pub use local::Local;
 pub use member::Member;
 pub use message::{Beat, Delta, Message};
 pub use options::Options;
-pub use roster::{Counts, Diff, Heard, NodeView, NotReady, Page, Roster};
+pub use roster::{Counts, Diff, Heard, NodeView, NotReady, Page, Roster, SYNC_TIMEOUT_MS};
 pub use sync::{Snapshot, SyncAnswer, SyncReq};
 pub use teller::{Teller, Turn};
 pub use telling::{FeedAction, Telling};

@@ -1,11 +1,37 @@
 //! What this node knows of all nodes and their users: the merged view, without I/O or clock.
 
+mod answers;
+mod hear;
+mod hearing;
+mod holders;
+mod peer;
+mod rows;
+mod syncing;
+mod told;
+mod verdict;
+mod view;
+
 use std::sync::Arc;
 
-use super::{Beat, Epoch, Kinds, Message, Options, SyncAnswer, SyncReq, Unanswered};
+use self::hear::without;
+use self::hearing::{Hearing, TICK_MS};
+use self::holders::Hold;
+use self::peer::{Life, Peers};
+use self::view::View;
+use super::rules::{Rule, holds};
+use super::{Beat, Epoch, Kinds, Message, Options};
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
 use crate::transport::Transport;
+
+pub use self::answers::{Counts, Diff, Heard, NodeView, NotReady, Page};
+pub use self::syncing::SYNC_TIMEOUT_MS;
+
+/// Between two chunks of users that are taken out, in milliseconds.
+const SWEEP_MS: u64 = 5;
+
+/// A node that is gone is remembered so long, in milliseconds.
+const GONE_MS: u64 = 30_000;
 
 /// The merged view.
 ///
@@ -14,130 +40,96 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub struct Roster {
     me: NodeId,
+    ttl_ms: u64,
+    grace_ms: u64,
+    key_fingerprint: u64,
+    own: Own,
+    peers: Peers,
+    view: View,
+    hearing: Hearing,
+    anonymous: [u64; 2],
+    bans: Vec<(Uid, u64)>,
+    verdict: Result<(), NotReady>,
+    teller: Option<NodeId>,
+    asks_due: Millis,
+    random: Random,
 }
 
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// It changed, or confirmed, what is known.
-    Applied,
-    /// It was known already, or speaks of an earlier life of its node.
-    Old,
-    /// Something before it is missing: its node is asked.
-    Gap,
-    /// At the same number its node has other users than this view: its node is asked.
-    Differs,
-    /// This node's own message came back.
-    OwnEcho,
-    /// Another process claims this node's id. Go on under this epoch, and announce everything anew.
-    Usurped {
-        /// One above the claim.
-        epoch: Epoch,
-    },
-    /// Again within a minute: two processes have this node's id. This one has to end.
-    Duplicate,
-    /// Its epoch cannot be true; ignored.
-    Wild,
-    /// More nodes than any cluster has; ignored.
-    TooMany,
+/// What is known of this node itself.
+#[derive(Debug)]
+struct Own {
+    epoch: Option<Epoch>,
+    /// The highest epoch heard for this node's id before it had one.
+    highest: Option<Epoch>,
+    usurped_at: Option<Millis>,
+    leaving: bool,
+    seq: u64,
+    hold: Option<Hold>,
+    anonymous: [u64; 2],
+    server_id: Arc<str>,
 }
 
-/// Why a node is not ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotReady {
-    /// The bus is down.
-    #[error("the bus is down")]
-    BusDown,
-    /// Its own beat does not come back, or it was late itself.
-    #[error("the node does not hear itself")]
-    Deaf,
-    /// It has heard too little yet.
-    #[error("the node has just begun to listen")]
-    Young,
-    /// Not all live peers' users are known.
-    #[error("the users of {0} nodes are not known yet")]
-    Syncing(usize),
-    /// Too few of the nodes that were there 10 s ago are still heard.
-    #[error("the node hears {heard} of {members} nodes")]
-    Minority {
-        /// Of those.
-        heard: usize,
-        /// How many there were, this one included.
-        members: usize,
-    },
-}
+/// Spreads retries; splitmix64.
+#[derive(Debug)]
+struct Random(u64);
 
-/// How many users there are, each counted once however many nodes or clients it has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// By WebSocket, also those who poll too.
-    pub ws: usize,
-    /// By polling, also those with a WebSocket too.
-    pub poll: usize,
-    /// By any.
-    pub any: usize,
-    /// Clients without a uid, by WebSocket and by polling.
-    pub anonymous: [u64; 2],
-}
-
-/// A user of the view that changed since the last look.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diff {
-    /// Who.
-    pub uid: Uid,
-    /// How it was there.
-    pub before: Kinds,
-    /// How it is there now. The same as before: only the nodes may be others.
-    pub now: Kinds,
-}
-
-/// A node as this one knows it.
-#[derive(Clone, Copy, Debug)]
-pub struct NodeView<'r> {
-    /// Its name.
-    pub id: &'r NodeId,
-    /// Whether it is this one.
-    pub me: bool,
-    /// Its life.
-    pub epoch: Epoch,
-    /// Whether it says that it is ready; of this node, whether it is.
-    pub ready: bool,
-    /// How many users it has in the view.
-    pub users: u64,
-    /// Its clients without a uid, by WebSocket and by polling.
-    pub anonymous: [u64; 2],
-    /// The server of the bus that it is connected to.
-    pub server_id: &'r Arc<str>,
-    /// Tells nodes whose cookies each other cannot read.
-    pub key_fingerprint: u64,
-    /// When it was last heard.
-    pub heard_at: Millis,
-    /// Whether all of its users are known.
-    pub synced: bool,
-}
-
-/// Some users in order, and where to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    /// At most as many as asked for; fewer, or none, do not mean the end.
-    pub users: Vec<T>,
-    /// After whom to go on; none at the end.
-    pub next: Option<Uid>,
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
 }
 
 impl Roster {
     /// A view of nothing yet. `seed` only spreads retries.
     pub fn new(me: NodeId, options: &Options, seed: u64, now: Millis) -> Roster {
-        panic!("{me} {options:?} {seed} {now:?}")
+        let mut view = View::new();
+        let hold = view.hold(&me);
+        Roster {
+            me,
+            ttl_ms: options.ttl_ms,
+            grace_ms: options.longest_grace_ms(),
+            key_fingerprint: options.key_fingerprint,
+            own: Own {
+                epoch: None,
+                highest: None,
+                usurped_at: None,
+                leaving: false,
+                seq: 0,
+                hold,
+                anonymous: [0; 2],
+                server_id: options.server_id.clone(),
+            },
+            peers: Peers::new(),
+            view,
+            hearing: Hearing::new(now),
+            anonymous: [0; 2],
+            bans: Vec::new(),
+            verdict: Err(NotReady::Young),
+            teller: None,
+            asks_due: Millis::MAX,
+            random: Random(seed),
+        }
     }
 
     /// This node begins, or goes on, under `epoch`; its users stay.
     pub fn begin(&mut self, epoch: Epoch, now: Millis) {
-        panic!("{epoch:?} {now:?}")
+        self.look(now);
+        self.own.epoch = Some(epoch);
+        self.assess(now);
+    }
+
+    /// The highest epoch that was heard for this node's own id before [`Roster::begin`].
+    pub fn highest_own(&self) -> Option<Epoch> {
+        self.own.highest.filter(|_| holds(Rule::EpochAboveHeard))
     }
 
     /// Changes among this node's own users, as delta `seq` says them, and how many clients have no
-    /// uid. They do not come by echo: the view is right at once, bus or not.
+    /// uid, by WebSocket and by polling. They do not come by echo: the view is right at once, bus
+    /// or not.
     pub fn own(
         &mut self,
         epoch: Epoch,
@@ -146,48 +138,102 @@ impl Roster {
         anonymous: [u64; 2],
         now: Millis,
     ) {
-        panic!("{epoch:?} {seq} {changes:?} {anonymous:?} {now:?}")
+        self.look(now);
+        if self.own.epoch != Some(epoch) {
+            self.begin(epoch, now);
+        }
+        self.own.seq = seq;
+        self.own.anonymous = anonymous;
+        if let Some(hold) = self.own.hold {
+            for (uid, kinds) in changes {
+                self.view.set(uid.as_str(), hold, *kinds, now);
+            }
+        }
     }
 
-    /// This node's next beat, to be published at once: what is not published was not said.
+    /// This node's next beat, to be published at once: what is not published was not said, and
+    /// this node will think that it does not hear itself.
     pub fn beat(&mut self, server_id: &Arc<str>, now: Millis) -> Beat {
-        panic!("{server_id} {now:?}")
+        self.look(now);
+        self.hearing.said(now);
+        if self.own.server_id != *server_id {
+            self.own.server_id = server_id.clone();
+        }
+        let (users, digest) = self.own.hold.map_or((0, 0), |hold| self.view.held(hold));
+        Beat {
+            node: self.me.clone(),
+            epoch: self.own.epoch.unwrap_or_default(),
+            seq: self.own.seq,
+            digest,
+            users,
+            anonymous: self.own.anonymous,
+            ready: self.verdict.is_ok(),
+            server_id: server_id.clone(),
+            key_fingerprint: self.key_fingerprint,
+            at: now,
+        }
     }
 
-    /// The highest epoch that was heard for this node's own id before [`Roster::begin`].
-    pub fn highest_own(&self) -> Option<Epoch> {
-        panic!("{}", self.me)
+    /// This node leaves: what to say, if it ever said that it is there.
+    pub fn bye(&mut self) -> Option<Message> {
+        self.own.leaving = true;
+        let (node, epoch) = (self.me.clone(), self.own.epoch?);
+        Some(Message::Bye { node, epoch })
     }
 
-    /// A message came.
-    pub fn hear(&mut self, message: Message, now: Millis) -> Heard {
-        panic!("{message:?} {now:?}")
+    /// Looks at the clock: a node that was late, or does not hear itself, judges nobody.
+    fn look(&mut self, now: Millis) {
+        if self.hearing.look(now) {
+            self.assess(now);
+        }
     }
 
     /// Time passes. To be called at [`Roster::next`] or earlier; later by more than a second is
     /// what a paused process looks like, and nobody is judged then.
     pub fn tick(&mut self, now: Millis) {
-        panic!("{now:?}")
+        self.look(now);
+        self.hearing.tick(now);
+        if self.hearing.hears() && self.hearing.up {
+            self.bury(now);
+        }
+        self.view.tick(now);
+        self.tick_asks(now);
+        self.assess(now);
     }
 
-    /// When to call [`Roster::tick`] next.
+    /// Peers that were silent for too long are gone.
+    fn bury(&mut self, now: Millis) {
+        let until = now.plus(self.grace_ms);
+        for peer in self.peers.values_mut() {
+            let silent = now > peer.heard_at.plus(self.ttl_ms) && holds(Rule::SilenceIsDeath);
+            if peer.is_alive() && silent {
+                self.anonymous = without(self.anonymous, peer);
+                peer.lose(Life::Silent(now), until, &mut self.view);
+            }
+        }
+        self.peers.retain(|_, peer| match peer.life {
+            Life::Alive => true,
+            Life::Silent(at) | Life::Left(at) => now < at.plus(GONE_MS.max(self.ttl_ms)),
+        });
+    }
+
+    /// When to call [`Roster::tick`] and [`Roster::take_asks`] next.
     pub fn next(&self) -> Millis {
-        Millis::MAX
+        let ticked = self.hearing.ticked();
+        let sweep = self.view.due().max(ticked.plus(SWEEP_MS));
+        let asks = if self.hearing.up {
+            self.asks_due
+        } else {
+            Millis::MAX
+        };
+        ticked.plus(TICK_MS).min(sweep).min(asks)
     }
 
-    /// Whom to ask for what, now. Each is answered by one [`Roster::answered`].
-    pub fn take_asks(&mut self, now: Millis) -> Vec<(NodeId, SyncReq)> {
-        panic!("{now:?}")
-    }
-
-    /// The answer to what was asked of `node`.
-    pub fn answered(&mut self, node: &NodeId, answer: Result<SyncAnswer, Unanswered>, now: Millis) {
-        panic!("{node} {answer:?} {now:?}")
-    }
-
-    /// The bus is connected, or is not.
+    /// The bus is connected, or is not. It counts as connected at first.
     pub fn bus(&mut self, up: bool, now: Millis) {
-        panic!("{up} {now:?}")
+        self.look(now);
+        self.hearing.bus(up);
+        self.assess(now);
     }
 
     /// Whether this node may speak for the cluster.
@@ -195,68 +241,110 @@ impl Roster {
     /// # Errors
     /// [`NotReady`] says why not.
     pub fn ready(&self) -> Result<(), NotReady> {
-        Err(NotReady::Young)
+        self.verdict
+    }
+
+    /// How many of this node's own beats have come back since the bus was connected, or since this
+    /// node began to hear itself again.
+    pub fn own_beats_back(&self) -> u32 {
+        self.hearing.beats
     }
 
     /// The ready node of the lowest epoch, of equals the one of the lowest id, as far as heard.
     pub fn teller(&self) -> Option<&NodeId> {
-        Some(&self.me)
+        self.teller.as_ref()
     }
 
     /// All live nodes in the order of their ids, this one included once it has begun.
     pub fn nodes(&self) -> impl Iterator<Item = NodeView<'_>> {
-        std::iter::empty()
+        let me = self.own.epoch.map(|epoch| NodeView {
+            id: &self.me,
+            me: true,
+            epoch,
+            ready: self.verdict.is_ok(),
+            users: self.own.hold.map_or(0, |hold| self.view.held(hold).0),
+            anonymous: self.own.anonymous,
+            server_id: &self.own.server_id,
+            key_fingerprint: self.key_fingerprint,
+            heard_at: self.hearing.heard_at,
+            synced: true,
+        });
+        let peers = self.peers.iter().filter(|(_, peer)| peer.is_alive());
+        let peers = peers.map(|(id, peer)| NodeView {
+            id,
+            me: false,
+            epoch: peer.epoch,
+            ready: peer.ready,
+            users: self.view.held(peer.hold).0,
+            anonymous: peer.anonymous,
+            server_id: &peer.server_id,
+            key_fingerprint: peer.key_fingerprint,
+            heard_at: peer.heard_at,
+            synced: peer.sync.is_none(),
+        });
+        let before = peers.clone().filter(|peer| *peer.id < self.me);
+        let behind = peers.filter(|peer| *peer.id > self.me);
+        before.chain(me).chain(behind)
     }
 
     /// On which nodes a user is, and how. O(log n).
     pub fn uid(&self, uid: &Uid) -> impl Iterator<Item = (&NodeId, Kinds)> {
-        let _ = uid;
-        std::iter::empty()
+        self.view.uid(uid.as_str())
     }
 
     /// How a user is there, on all nodes together. O(log n).
     pub fn kinds(&self, uid: &Uid) -> Kinds {
-        panic!("{uid}")
+        self.view.kinds(uid.as_str())
     }
 
     /// How many there are. O(1).
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        let [ws, poll, any] = self.view.counts();
+        let own = self.own.anonymous;
+        let anonymous = [0, 1].map(|which| self.anonymous[which].wrapping_add(own[which]));
+        Counts {
+            ws,
+            poll,
+            any,
+            anonymous,
+        }
     }
 
-    /// The users after `after`, in order, those by `only` alone if it is given.
+    /// The users after `after`, in order, those by `only` alone if it is given. Walks over at most
+    /// sixteen users for each that was asked for and some thousands more.
     pub fn page(
         &self,
         after: Option<&Uid>,
         limit: usize,
         only: Option<Transport>,
     ) -> Page<(Uid, Kinds)> {
-        panic!("{after:?} {limit} {only:?}")
+        self.view.users(after, limit, only)
     }
 
-    /// Who changed since the last call, each once.
+    /// Who changed since the last call, each once, in order. To be taken after every call that may
+    /// change something: until then a change costs its uid.
     pub fn take_diffs(&mut self) -> Vec<Diff> {
-        Vec::new()
+        self.view.take_diffs()
     }
 
     /// Bans that snapshots brought since the last call: who, and until when by the wall clock.
     pub fn take_bans(&mut self) -> Vec<(Uid, u64)> {
-        Vec::new()
+        std::mem::take(&mut self.bans)
     }
 
-    /// The feed has said that this user is online, or offline.
+    /// The feed has said that this user is online, or offline. O(log n).
     pub fn set_told(&mut self, uid: &Uid, told: bool, now: Millis) {
-        panic!("{uid} {told} {now:?}")
+        self.view.set_told(uid, told, now);
     }
 
-    /// Whether the feed has said last that this user is online.
+    /// Whether the feed has said last that this user is online. O(log n).
     pub fn is_told(&self, uid: &Uid) -> bool {
-        panic!("{uid}")
+        self.view.is_told(uid.as_str())
     }
 
     /// Who is online by the feed, in order.
     pub fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
-        panic!("{after:?} {limit}")
+        self.view.told_page(after, limit)
     }
 
     /// Of those after `after` up to and including `until` (none: to the end), exactly `told` are
@@ -268,12 +356,13 @@ impl Roster {
         told: &[Uid],
         now: Millis,
     ) {
-        panic!("{after:?} {until:?} {told:?} {now:?}")
+        self.view.retain_told_in(after, until, told, now);
     }
 
     /// Who is in the view and not told, or told and not in the view: since when, and whether in
-    /// the view. In order.
+    /// the view. In order; kept, not searched for.
     pub fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {
-        std::iter::empty()
+        let differing = self.view.differing.iter();
+        differing.map(|(uid, (since, announced))| (uid, *since, *announced))
     }
 }
