@@ -366,3 +366,6 @@ impl Roster {
         differing.map(|(uid, (since, announced))| (uid, *since, *announced))
     }
 }
+
+#[cfg(test)]
+mod tests;
