@@ -1,5 +1,6 @@
 //! All sessions of this node: found or begun at hello, reached by pushes, ended by time, bounds or a kick.
 
+pub(crate) mod attendance;
 pub(crate) mod budget;
 pub(crate) mod deliver;
 pub(crate) mod members;
@@ -21,6 +22,7 @@ use tengen_protocol::server::{AttachRefused, Attached, Bounds, Link, Standing};
 use tengen_protocol::{ClientHello, CloseCode, Codec, Millis, NodeId, SessionId, Transport, Uid};
 use tokio::time::Instant;
 
+use self::attendance::Line;
 use self::budget::Budget;
 use self::members::Crowd;
 use self::port::{Port, Session};
@@ -68,6 +70,7 @@ pub(crate) struct Hub {
     next_shard: AtomicUsize,
     groups: Arc<Groups>,
     budget: Arc<Budget>,
+    line: Arc<Line>,
     pub(crate) window: Window,
     metrics: Arc<Metrics>,
 }
@@ -131,6 +134,7 @@ impl Hub {
             next_shard: AtomicUsize::new(0),
             groups: Arc::new(Groups::new(routing)),
             budget: Arc::new(Budget::new(config.node_queue_bytes)),
+            line: Arc::default(),
             window: Window::new(config.ws_window),
             metrics,
             config,
@@ -152,6 +156,11 @@ impl Hub {
 
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// The sessions whose being here has changed.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
     /// Finds the session that `hello` names, or begins one, and attaches the connection to it.
@@ -286,7 +295,7 @@ impl Hub {
     /// A session that nobody can find.
     pub(crate) fn unregistered(&self, session: Session) -> Arc<Port> {
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
-        Arc::new(Port::new(session, shard as u8, &self.budget))
+        Port::new(session, shard as u8, &self.budget, &self.line)
     }
 
     pub(crate) fn groups(&self) -> &Groups {

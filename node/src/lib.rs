@@ -39,6 +39,7 @@ pub(crate) mod locate;
 pub(crate) mod metrics;
 pub(crate) mod moves;
 pub(crate) mod peers;
+pub(crate) mod presence;
 pub(crate) mod push;
 pub(crate) mod reports;
 mod server;

@@ -1,39 +1,40 @@
 //! The composition root: every part of a node is made, joined and ended here.
 
+mod parts;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use tengen_bus::Bus;
 use tengen_protocol::subject::Subjects;
-use tengen_protocol::{CloseCode, Limits, Millis, NodeId};
+use tengen_protocol::{CloseCode, Limits, NodeId};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::parts::{Beside, doors, hub_config};
 use crate::admin::{self, Admin};
 use crate::arrival::{self, Arrivals};
 use crate::builder::{BuildError, NodeBuilder};
 use crate::config::Config;
-use crate::debts::{self, Debts, Findings};
+use crate::debts::{self, Debts};
 use crate::edge::accept::{self, AcceptLimits};
 use crate::edge::poll::Polls;
 use crate::edge::poll::relay::{Relay, serving};
 use crate::edge::waiting::Waiting;
 use crate::edge::{self, Edge};
-use crate::forward::inbound::Inbound;
 use crate::handle::Handle;
 use crate::handlers::dispatch::Dispatcher;
 use crate::handlers::event::Place;
 use crate::handlers::registry::Registry;
 use crate::handlers::service::Services;
-use crate::holder::Holder;
-use crate::hub::{Hub, HubConfig, sweep};
 use crate::identity::Identity;
-use crate::interest::{self, EveryNode, Fences};
+use crate::identity::cookie::CookieKey;
+use crate::interest::{self, EveryNode};
 use crate::metrics::Metrics;
-use crate::moves::{Moves, Start};
-use crate::peers::Doors;
+use crate::moves::Start;
+use crate::presence::{self, Presence};
 use crate::push::Pusher;
 use crate::shared::Shared;
 use crate::spine::{Spine, SpineConfig};
@@ -129,6 +130,7 @@ impl Node {
         .await?;
         let handle = Handle::new(Arc::clone(&pusher));
 
+        let presence_subjects = subjects.clone();
         let services = Services::new(
             bus.clone(),
             subjects,
@@ -186,6 +188,15 @@ impl Node {
             waiting,
         });
         let mut doors = doors(&hub, &moves, fences, &start);
+        let presence = presence::Parts {
+            hub: Arc::clone(&hub),
+            bus: bus.clone(),
+            subjects: presence_subjects,
+            peers: peers.clone(),
+            // A key that only this process has differs from any other, and nobody expects more.
+            key_fingerprint: config.cookie_key.as_ref().map_or(0, CookieKey::fingerprint),
+        };
+        let presence = Presence::start(presence, &mut doors, &background, &stop).await?;
         // No hello has been taken yet, so no peer can have missed an answer.
         serving::open_doors(&mut doors, &edge);
         reports.open(&mut doors, &hub);
@@ -203,6 +214,7 @@ impl Node {
             handle,
             bus,
             interest,
+            presence,
             max_bytes: limits.max_bytes,
             tasks,
             background,
@@ -271,6 +283,20 @@ impl Node {
         self.shared.ready().await
     }
 
+    /// Waits until this node cannot go on, and says why: another process has its id. It is not ready
+    /// from then on; end it, and give one of the two another `node_id`.
+    ///
+    /// # Cancel safety
+    /// May be dropped.
+    pub async fn failed(&self) -> &'static str {
+        let mut failure = self.shared.presence.failure();
+        match failure.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(why)) => why,
+            // It lives as long as the node.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Serves `router` on our own accept loop until [`Node::shutdown`]. A parked connection costs
     /// it a third of what it costs `axum::serve`.
     pub fn serve(
@@ -322,6 +348,7 @@ impl Node {
         self.shared.tasks.close();
         // The sweep still runs: it gives up on peers that do not answer our Close.
         self.shared.tasks.wait().await;
+        self.shared.presence.leave().await;
         self.pusher.close().await;
         self.shared.stop.cancel();
         self.shared.background.close();
@@ -336,65 +363,4 @@ impl Drop for Node {
         self.shared.closing.cancel();
         self.shared.stop.cancel();
     }
-}
-
-/// What other nodes may ask and tell this one.
-fn doors(hub: &Arc<Hub>, moves: &Moves, fences: Arc<Fences>, start: &Start) -> Doors {
-    let mut doors = Doors::default();
-    let holder = Holder {
-        hub: Arc::clone(hub),
-        fences,
-        moves: moves.clone(),
-    };
-    holder.open(&mut doors);
-    let inbound = Inbound {
-        hub: Arc::clone(hub),
-        moves: moves.clone(),
-        start: Arc::clone(start),
-    };
-    inbound.open(&mut doors);
-    doors
-}
-
-/// What is done along with the sweep.
-struct Beside {
-    waiting: Arc<Waiting>,
-    swept: Arc<AtomicU64>,
-    findings: Findings,
-}
-
-impl sweep::Beside for Beside {
-    fn second(&self, now: Millis) {
-        self.waiting.sweep(now);
-        self.swept.store(now.0, Ordering::Relaxed);
-    }
-
-    fn moving(&self, found: &mut sweep::Found, last: bool) {
-        self.findings.tell(found, last);
-    }
-}
-
-fn hub_config(config: &Config, node: NodeId, limits: Limits) -> HubConfig {
-    let mut options = HubConfig::new(node);
-    options.bounds.limits = limits;
-    options.bounds.max_queue_bytes = config.max_queue_bytes.0;
-    options.max_sessions = config.max_sessions.0;
-    options.max_arriving = config.max_arriving.0;
-    options.node_queue_bytes = config.node_queue_bytes.0;
-    options.session_ttl = config.session_ttl;
-    options.bounds.ping_ms = u64::try_from(config.ping.as_millis()).unwrap_or(u64::MAX);
-    // Two pings unanswered, and what the sweep and a slow network take: 35 s at the default.
-    options.bounds.quiet_ms = options
-        .bounds
-        .ping_ms
-        .saturating_mul(2)
-        .saturating_add(5_000);
-    options.ws_window = config.ws_window;
-    options.bounds.batch_poll_ms =
-        u64::try_from(config.poll_window.as_millis()).unwrap_or(u64::MAX);
-    options.bounds.default_timeout_ms =
-        u64::try_from(config.request_timeout.as_millis()).unwrap_or(u64::MAX);
-    options.bounds.handler_timeout_ms =
-        u64::try_from(config.handler_timeout.as_millis()).unwrap_or(u64::MAX);
-    options
 }

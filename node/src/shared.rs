@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::handle::Handle;
 use crate::hub::Hub;
 use crate::interest::Interest;
+use crate::presence::Presence;
 
 /// No sweep for so long means that the runtime is stuck; a restart may cure it.
 const STALLED: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) handle: Handle,
     pub(crate) bus: Bus,
     pub(crate) interest: Arc<Interest>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) max_bytes: usize,
     /// What serves clients: accept loop, connections, handlers.
     pub(crate) tasks: TaskTracker,
@@ -61,6 +63,14 @@ impl Shared {
         }
         if let Some(why) = self.payload_conflict() {
             return Err(why);
+        }
+        if let Some(why) = *self.presence.failure().borrow() {
+            return Err(why.to_owned());
+        }
+        if let Some(node) = self.presence.elder_of_other_key() {
+            return Err(format!(
+                "node {node}, which was here before, has another cookie_key"
+            ));
         }
         let trip = self.bus.ping(PROBE).await;
         trip.map(|_| ())

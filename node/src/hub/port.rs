@@ -1,14 +1,16 @@
 //! One session on this node, its lock, and the waker of the connection that serves it.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tengen_protocol::server::{self, Bounds, Link, PollTurn, Pushed, Standing};
 use tengen_protocol::takeover::Identity;
-use tengen_protocol::{ClientId, Codec, OutFrame, SessionId, Transport, Uid};
+use tengen_protocol::{ClientId, Codec, Millis, OutFrame, SessionId, Transport, Uid};
 
+use super::attendance::{Attendance, Change, Line};
 use super::budget::Budget;
 use super::members::Seats;
 use super::touched::Touched;
@@ -31,6 +33,8 @@ pub(crate) struct Port {
     shard: u8,
     seats: Seats,
     budget: Arc<Budget>,
+    line: Arc<Line>,
+    this: Weak<Port>,
     inner: Mutex<Inner>,
 }
 
@@ -39,6 +43,7 @@ pub(crate) struct Inner {
     pub session: Session,
     /// What the hello said, while the session is polled: each POST's items are handled with it.
     pub poll_hello: Option<Arc<Connected>>,
+    attendance: Attendance,
     /// The connection's task. Taken out to wake it; the task puts it back at its next poll, so
     /// an empty place means that it is about to look.
     waker: Option<Waker>,
@@ -77,7 +82,13 @@ impl Inner {
         if self.session.poll_is_current(turn) {
             self.waker = None;
             self.session.poll_dropped(turn);
+            self.attendance.cease(&self.session);
         }
+    }
+
+    /// Notices a polling client that has ceased to ask.
+    pub(super) fn pass(&mut self, now: Millis) {
+        self.attendance.pass(&self.session, now);
     }
 
     /// Asks to be woken when there may be room for a POST. `None` = there is some now; else whom
@@ -112,8 +123,13 @@ impl Inner {
 }
 
 impl Port {
-    pub(crate) fn new(session: Session, shard: u8, budget: &Arc<Budget>) -> Self {
-        Self {
+    pub(crate) fn new(
+        session: Session,
+        shard: u8,
+        budget: &Arc<Budget>,
+        line: &Arc<Line>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
             id: session.id().clone(),
             client: session.client().clone(),
             uid: session.uid().cloned(),
@@ -122,15 +138,18 @@ impl Port {
             shard,
             seats: Seats::default(),
             budget: Arc::clone(budget),
+            line: Arc::clone(line),
+            this: Weak::clone(this),
             inner: Mutex::new(Inner {
                 session,
                 poll_hello: None,
+                attendance: Attendance::default(),
                 waker: None,
                 hungry: false,
                 room_waker: None,
                 in_window: false,
             }),
-        }
+        })
     }
 
     /// Runs `f` under the session's lock and accounts for what it did to the queue.
@@ -141,9 +160,21 @@ impl Port {
         let before = inner.session.queue_bytes();
         let result = f(&mut inner);
         let after = inner.session.queue_bytes();
+        let guest = &mut *inner;
+        let joins = self.line.is_open() && guest.attendance.joins(&guest.session);
         drop(inner);
         self.budget.moved(after as i64 - before as i64);
+        if joins && let Some(this) = self.this.upgrade() {
+            self.line.join(this);
+        }
         result
+    }
+
+    /// What has changed about the client's being here since this was asked last.
+    pub(crate) fn attendance(&self, now: Millis) -> SmallVec<[Change; 2]> {
+        let mut inner = self.inner.lock();
+        let inner = &mut *inner;
+        inner.attendance.take(&inner.session, now)
     }
 
     /// The same for someone who is not the connection: wakes it afterwards.

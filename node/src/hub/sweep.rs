@@ -74,6 +74,7 @@ impl Hub {
         let ttl = self.config().session_ttl;
         for port in ports.drain(..) {
             let (due, moving, owed) = port.with(|inner| {
+                inner.pass(now);
                 let session = &mut inner.session;
                 let owed = session.debtor().cloned();
                 let moving = owed.is_some() || session.standing() != Standing::Home;

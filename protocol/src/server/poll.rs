@@ -136,6 +136,11 @@ impl<C> Session<C> {
         self.speaks(turn.link) && self.polling.turn == turn.turn && self.polling.waits
     }
 
+    /// Whether a GET waits for something to tell.
+    pub fn poll_waits(&self) -> bool {
+        self.polling.waits
+    }
+
     /// Whether this GET should be answered now. A window of `batch_poll_ms` lets pushes that come
     /// in a row leave in one answer; what ends or answers something does not wait.
     pub fn poll_due(&mut self, turn: PollTurn, now: Millis, bounds: &Bounds) -> PollDue {
