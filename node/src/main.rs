@@ -28,6 +28,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// EX_USAGE of sysexits.h: the command line, environment or file is wrong.
 const USAGE: u8 = 64;
 
+/// EX_CONFIG of sysexits.h: another node of the cluster has this one's id. Whoever restarts us should
+/// not do it at once.
+const DUPLICATE: u8 = 78;
+
 /// How long clients get to be closed in order before the process ends anyway.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -139,7 +143,11 @@ fn main() -> ExitCode {
     let outcome = run(config, telemetry.log_level());
     telemetry.shutdown();
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(why)) => {
+            eprintln!("tengen-node: node_id: {why}");
+            ExitCode::from(DUPLICATE)
+        }
         Err(error) => {
             eprintln!("tengen-node: {error:#}");
             ExitCode::FAILURE
@@ -159,14 +167,15 @@ fn print_settings(config: &Config) {
     }
 }
 
-fn run(config: Config, log: LogLevel) -> anyhow::Result<()> {
+/// Runs until it is told to stop, or cannot go on: then it says why.
+fn run(config: Config, log: LogLevel) -> anyhow::Result<Option<&'static str>> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
         .block_on(serve(config, log))
 }
 
-async fn serve(config: Config, log: LogLevel) -> anyhow::Result<()> {
+async fn serve(config: Config, log: LogLevel) -> anyhow::Result<Option<&'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -193,10 +202,11 @@ async fn serve(config: Config, log: LogLevel) -> anyhow::Result<()> {
     let public = tokio::spawn(node.serve(listener, app));
     let admin = tokio::spawn(node.serve_admin(admin));
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        why = node.failed() => Some(why),
+    };
     tracing::info!(node = %node.id(), "stopping");
     tokio::select! {
         () = node.shutdown() => {}
@@ -206,7 +216,7 @@ async fn serve(config: Config, log: LogLevel) -> anyhow::Result<()> {
     }
     public.abort();
     admin.abort();
-    Ok(())
+    Ok(failed)
 }
 
 async fn bind(key: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -16,6 +16,7 @@ mod outages;
 mod payloads;
 mod poll;
 mod poller;
+mod presence;
 mod pushes;
 mod raw;
 mod requests;
