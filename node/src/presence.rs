@@ -13,8 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tengen_bus::{Bus, SubscribeError};
 use tengen_protocol::presence::{
-    Action, AskId, BadMessage, Channel, Door, Epoch, Heard, Member, NotReady, Options, Roster,
-    Unanswered,
+    Action, AskId, Channel, Door, Epoch, Member, NotReady, Options, Roster, Unanswered,
 };
 use tengen_protocol::subject::Subjects;
 use tengen_protocol::{Millis, NodeId};
@@ -26,7 +25,8 @@ use self::driver::Driver;
 use self::outbox::Outbox;
 use crate::hub::Hub;
 use crate::hub::attendance::Change;
-use crate::metrics::{Metrics, PresenceMetrics};
+use crate::metrics::Metrics;
+use crate::metrics::presence::PresenceMetrics;
 use crate::peers::{Doors, Peers};
 
 /// Questions for this node's users that are answered at once; of snapshots only two go out.
@@ -296,30 +296,5 @@ impl Presence {
     fn bus(&self, up: bool, server: &str) {
         self.member.lock().bus(up, server, self.hub.now());
         self.nudged.notify_one();
-    }
-}
-
-impl PresenceMetrics {
-    fn count(&self, heard: Heard) {
-        match heard {
-            Heard::Applied | Heard::OwnEcho => &self.applied,
-            Heard::Old => &self.old,
-            Heard::Gap => &self.gaps,
-            Heard::Differs => &self.differed,
-            Heard::Usurped { .. } | Heard::Duplicate => &self.usurped,
-            Heard::Wild => &self.wild,
-            Heard::TooMany => &self.too_many,
-        }
-        .increment();
-    }
-
-    fn count_bad(&self, bad: &BadMessage) {
-        tracing::debug!(error = %bad, "presence message ignored");
-        match bad {
-            BadMessage::Version(_) => &self.unknown_version,
-            BadMessage::TooLarge => &self.too_large,
-            BadMessage::Kind(_) | BadMessage::Malformed(_) => &self.malformed,
-        }
-        .increment();
     }
 }

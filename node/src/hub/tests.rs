@@ -1,5 +1,6 @@
 //! Tests of the hub's rules, without sockets or bus: sessions, queues and counted wakers.
 
+mod attendance;
 mod bounds;
 mod delivery;
 mod sessions;
