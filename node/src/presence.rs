@@ -44,7 +44,6 @@ pub(crate) struct Presence {
     metrics: Arc<Metrics>,
     /// Something came in, so the next tick may be due earlier.
     nudged: Notify,
-    ready: watch::Sender<bool>,
     failed: watch::Sender<Option<&'static str>>,
     outbox: Outbox,
     key_fingerprint: u64,
@@ -93,7 +92,6 @@ impl Presence {
             hub,
             metrics,
             nudged: Notify::new(),
-            ready: watch::Sender::new(false),
             failed: watch::Sender::new(None),
             outbox,
             key_fingerprint,
@@ -123,11 +121,6 @@ impl Presence {
     /// [`NotReady`] says why not.
     pub(crate) fn is_ready(&self) -> Result<(), NotReady> {
         self.member.lock().ready()
-    }
-
-    /// Follows whether [`is_ready`](Self::is_ready); a little late at times.
-    pub(crate) fn readiness(&self) -> watch::Receiver<bool> {
-        self.ready.subscribe()
     }
 
     /// Why this node has to end: another process has its id. `None` while it need not.
@@ -231,17 +224,9 @@ impl Presence {
 
     /// Lets time pass, and says what is to be done and when to come back.
     fn tick(&self, now: Millis) -> (Vec<Action>, Millis) {
-        let (actions, next, is_ready) = {
-            let mut member = self.member.lock();
-            member.tick(now);
-            (member.take_actions(), member.next(), member.ready().is_ok())
-        };
-        self.ready.send_if_modified(|ready| {
-            let changed = *ready != is_ready;
-            *ready = is_ready;
-            changed
-        });
-        (actions, next)
+        let mut member = self.member.lock();
+        member.tick(now);
+        (member.take_actions(), member.next())
     }
 
     fn heard(&self, channel: Channel, bodies: impl Iterator<Item = Bytes>) {

@@ -27,6 +27,8 @@ pub(crate) struct Attendance {
     was: Option<(Transport, Millis)>,
     /// The polling connection whose GETs have ceased.
     ceased: Option<Link>,
+    /// By what it was there since presence looked last, however shortly.
+    seen: Option<Transport>,
     /// Presence was told which node has the session now.
     handed_over: bool,
     in_line: bool,
@@ -72,7 +74,11 @@ impl Attendance {
             return false;
         }
         let moved = session.standing() == Standing::Moved;
-        self.in_line = self.present(session) != self.shown || moved != self.handed_over;
+        let is = self.present(session);
+        self.in_line = is != self.shown || moved != self.handed_over;
+        if self.in_line {
+            self.seen = is;
+        }
         self.in_line
     }
 
@@ -82,17 +88,22 @@ impl Attendance {
         let mut changes = SmallVec::new();
         let is = self.present(session);
         let was = self.was.filter(|(_, at)| now - *at < SOON);
-        match (self.shown, is) {
-            (Some(from), Some(to)) if from != to => changes.push(Change::Switched { from, to }),
-            (None, Some(by)) => changes.push(match was {
+        let seen = self.seen.take();
+        let by = is.or(seen.filter(|_| self.shown.is_none()));
+        if let (None, Some(by)) = (self.shown, by) {
+            self.shown = Some(by);
+            changes.push(match was {
                 Some((was, _)) => Change::Returned { was, by },
                 None => Change::Opened(by),
-            }),
+            });
+        }
+        match (self.shown, is) {
+            (Some(from), Some(to)) if from != to => changes.push(Change::Switched { from, to }),
             (Some(transport), None) => {
                 self.was = Some((transport, now));
                 changes.push(Change::Closed(transport));
             }
-            (None, None) | (Some(_), Some(_)) => {}
+            (None, _) | (Some(_), Some(_)) => {}
         }
         self.shown = is;
         let moved = session.standing() == Standing::Moved;

@@ -183,9 +183,8 @@ impl Member {
             self.flush(now);
             self.telling.leave();
             self.carry_out_feed();
-            if let Some(epoch) = self.local.epoch() {
-                let node = self.options.node.clone();
-                self.publish(Channel::Presence, Message::Bye { node, epoch }.encode());
+            if let Some(bye) = self.roster.bye() {
+                self.publish(Channel::Presence, bye.encode());
             }
         }
         self.life = Life::Left;

@@ -105,6 +105,14 @@ fn what_changed_back_before_it_was_looked_at_is_told_to_nobody() {
 }
 
 #[test]
+fn who_was_there_for_a_moment_is_told_of_all_the_same() {
+    let hub = attended();
+    drop(open(&hub, Some("alice"), "a"));
+    assert_eq!(told(&hub), [Change::Opened(Ws), Change::Closed(Ws)]);
+    assert_eq!(told(&hub), []);
+}
+
+#[test]
 fn a_kicked_client_has_gone_before_its_connection_ends() {
     let hub = attended();
     let tab = open(&hub, Some("alice"), "a");
