@@ -86,7 +86,8 @@ impl Driver {
                 self.spawn(async move {
                     let answer = bus.request(request, limit).await;
                     let answer = answer.map(|message| message.body);
-                    let answer = answer.map_err(|error| unanswered(peers::Unanswered::from(error)));
+                    let answer =
+                        answer.map_err(|error| unanswered(&peers::Unanswered::from(error)));
                     presence.answered(id, answer);
                 });
             }
@@ -107,7 +108,7 @@ impl Driver {
         presence.metrics().asked.increment();
         self.spawn(async move {
             let answer = peers.ask(&node, what, body, limit).await;
-            presence.answered(id, answer.map_err(unanswered));
+            presence.answered(id, answer.map_err(|why| unanswered(&why)));
         });
     }
 
@@ -146,7 +147,7 @@ impl Presence {
     }
 }
 
-fn unanswered(why: peers::Unanswered) -> Unanswered {
+fn unanswered(why: &peers::Unanswered) -> Unanswered {
     match why {
         peers::Unanswered::Nobody => Unanswered::Nobody,
         peers::Unanswered::BusDown => Unanswered::BusDown,
