@@ -216,8 +216,8 @@ rules! {
     VoidTakeRefused,
     /// A granted done is remembered: a retry gets the same yes.
     DoneIsRemembered,
-    /// No responders to done: the holder is dead, which is a yes.
-    DeadHolderIsYes,
+    /// No responders to done is no yes: the holder may only be cut off. Fresh, with a gap.
+    AbsentIsNoYes,
     /// A done that is unanswered twice is a fresh session with a gap.
     UnansweredDoneIsGap,
 

@@ -79,6 +79,8 @@ impl Arrivals {
             }
             Finish::Fresh => {
                 self.metrics().fresh.increment();
+                // What it had counted, if it ended while its holder said yes.
+                (self.parts.start)(port);
                 // Kicked, say, while it was on its way.
                 let ended = port.with(|inner| inner.session.ending().map(|(code, _)| code));
                 ended.map_or(Ok(()), |code| Err(HelloRefused::Ended(code)))

@@ -56,6 +56,9 @@ fn owed_by_the_dead() -> Refusal {
 /// The reason of a gap that a takeover could not avoid.
 const GAP: &str = "takeover";
 
+/// How much longer than forwards come, and are held, a session remembers what it has.
+const MARGIN_MS: u64 = 1_000;
+
 /// The rare states, boxed: a session at rest pays one pointer for them.
 #[derive(Debug)]
 pub(super) struct Moving<C> {
@@ -73,6 +76,8 @@ pub(super) struct Moving<C> {
     on: Vec<Held>,
     /// What a dead node owed, for the next node to hear.
     dead: Vec<Dead>,
+    /// When what is over now is forgotten.
+    last_call: Option<Millis>,
 }
 
 /// Something that will not come, at a session that has gone on.
@@ -93,6 +98,8 @@ struct Arriving<C> {
     side_bytes: usize,
     /// The session itself is here; only the holder's yes is missing.
     installed: bool,
+    /// Forwards that were to go on from here came to its queue.
+    brought_held: bool,
 }
 
 /// Something for a session whose queue is not here yet.
@@ -136,6 +143,7 @@ impl<C> Moving<C> {
             running: None,
             on: Vec::new(),
             dead: Vec::new(),
+            last_call: None,
         }
     }
 
@@ -339,17 +347,25 @@ impl<C> Session<C> {
 
     /// The session has ended.
     pub(super) fn end_moving(&mut self) {
-        if self.standing() == Standing::Arriving {
-            // Its unstarted items are the holder's, who never said yes.
-            self.inbox.hand_over();
+        let moving = self.moving.take();
+        let running = moving
+            .as_ref()
+            .is_some_and(|moving| moving.running.is_some());
+        if let Some(arriving) = moving.and_then(|moving| moving.arriving) {
+            if !arriving.installed {
+                return;
+            }
+            // Whether its unstarted items are this node's or the holder's, the holder's answer says.
+            let mut moving = Moving::new();
+            moving.arriving = Some(arriving);
+            self.moving = Some(Box::new(moving));
+            return;
         }
-        let running = self.moving.as_deref().and_then(|m| m.running.as_ref());
-        if running.is_some() {
+        if running {
             // Nobody will say here when that handler returned. What has been counted is handled
             // all the same, rather than never.
             self.inbox.set_running(0);
         }
-        self.moving = None;
     }
 }
 

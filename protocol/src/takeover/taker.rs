@@ -102,7 +102,8 @@ impl Taker {
     /// Takes what came of the last question, and says what comes next.
     ///
     /// `session` is the arriving one. When it is finished otherwise than [`Finish::Taken`], the
-    /// session is over and to be forgotten, or, if it had been here before and gone, as it was.
+    /// session is over and to be forgotten once [`Session::next_item`] gives nothing more, or, if it
+    /// had been here before and gone, as it was.
     pub fn heard<C: Clone>(
         &mut self,
         heard: Heard,
@@ -110,12 +111,10 @@ impl Taker {
         now: Millis,
         bounds: &Bounds,
     ) -> Step {
-        if session.is_over() {
-            return self.give_up(Finish::Fresh, session);
-        }
         match self.stage {
+            Stage::Releasing if session.is_over() => self.give_up(Finish::Fresh, session),
             Stage::Releasing => self.heard_release(heard, session, now, bounds),
-            Stage::Done => self.heard_done(&heard, session, now, bounds),
+            Stage::Done => self.heard_done(&heard, session, now),
             Stage::Over => Step::Finished(Finish::Fresh),
         }
     }
@@ -198,19 +197,12 @@ impl Taker {
         heard: &Heard,
         session: &mut Session<C>,
         now: Millis,
-        bounds: &Bounds,
     ) -> Step {
         match heard {
             Heard::Answer(Answer::Granted) => self.taken(session, now),
-            Heard::NoResponders if holds(Rule::DeadHolderIsYes) => {
-                let step = self.taken(session, now);
-                // What had reached it late and was to be forwarded is lost, and nobody knows of it.
-                let _ = session.gap("takeover", bounds);
-                if let Some(holder) = self.asked.take() {
-                    session.debtor_died(&holder, bounds);
-                }
-                step
-            }
+            // Dead, or only cut off from the bus: there the session would go on, at the next hello,
+            // with items that had been handled here.
+            Heard::NoResponders if !holds(Rule::AbsentIsNoYes) => self.taken(session, now),
             Heard::Answer(Answer::Void | Answer::LowerAttempt) => {
                 self.give_up(Finish::Superseded, session)
             }
@@ -226,7 +218,11 @@ impl Taker {
     fn taken<C: Clone>(&mut self, session: &mut Session<C>, now: Millis) -> Step {
         self.stage = Stage::Over;
         session.granted(now);
-        Step::Finished(Finish::Taken)
+        // Kicked, say, while it was asked for: what it had counted is to be handled here.
+        Step::Finished(match session.is_over() {
+            true => Finish::Fresh,
+            false => Finish::Taken,
+        })
     }
 
     fn give_up<C: Clone>(&mut self, finish: Finish, session: &mut Session<C>) -> Step {

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken simulation is to fail loudly")]
 
 mod bus;
+mod carrying;
 mod chance;
 mod ledger;
 mod mutations;

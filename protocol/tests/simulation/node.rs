@@ -157,6 +157,11 @@ impl World {
         self.say(|| format!("node {node} crashes"));
         self.bus.cut(node);
         let life = (node, self.nodes[node].life);
+        let stream = self.publishers[node].stream.as_ref();
+        if let Some(publisher) = stream.map(|stream| stream.publisher) {
+            self.is_never_noticed(publisher);
+        }
+        self.known.retain(|(_, to)| *to != node);
         let it = &mut self.nodes[node];
         it.alive = false;
         it.paused_until = 0;

@@ -11,6 +11,8 @@ pub(crate) const HOSTILE_MS: u64 = 20_000;
 pub(crate) const SETTLE_MS: u64 = 200_000;
 /// When a run begins; not zero, so that no "never" passes for "now".
 pub(crate) const BEGIN: u64 = 1_000;
+/// A message on the bus takes up to eight times as long: beyond this, a fence may need over 500 ms.
+const PROMPT_MS: u64 = 5;
 /// How long a detached session is kept.
 pub(crate) const SESSION_TTL: u64 = 30_000;
 
@@ -73,7 +75,7 @@ impl Plan {
             link_latency: chance.one_of(&[2, 20, 300]),
             // Where nothing is excused, a fence must be back in time.
             bus_latency: if gentle {
-                chance.one_of(&[1, 5])
+                chance.one_of(&[1, PROMPT_MS])
             } else {
                 chance.one_of(&[1, 5, 60])
             },
@@ -85,6 +87,11 @@ impl Plan {
     /// Nothing that these worlds know excuses a gap.
     pub(crate) fn is_gentle(&self) -> bool {
         !self.bus_faults && !self.node_faults && !self.people && !self.slow && !self.loose_bus
+    }
+
+    /// Whether every question is answered, and every fence back, in the time that it is given.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.bus_latency <= PROMPT_MS
     }
 
     pub(crate) fn options(chance: &mut Chance) -> Options {

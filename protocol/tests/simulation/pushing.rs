@@ -133,6 +133,7 @@ impl World {
             let at = (self.now, Some(known_for));
             let name = self.ledger.publish(by, &target, &filter, at);
             let push = Rc::new(Push::new(target.clone(), filter.clone(), message_id, name));
+            self.say(|| format!("{peer} publishes push {name:?} for {target:?}"));
             if message_id != 0 && self.chance.one_in(3) {
                 again = Some(Rc::clone(&push));
             }
@@ -154,6 +155,7 @@ impl World {
     pub(crate) fn push_again(&mut self, by: usize, push: &Rc<Push>) {
         let peer = self.publishers[by].peer;
         if self.bus.is_up(peer) {
+            self.say(|| format!("{peer} publishes push {:?} again", push.name));
             self.ledger.pushes.again(push.name);
             self.send(peer, Message::Plain(Rc::clone(push)));
         }
@@ -167,6 +169,13 @@ impl World {
         stream.seq += 1;
         stream.version += 1;
         let (publisher, seq, version) = (stream.publisher, stream.seq, stream.version);
+        let names = || pushes.iter().map(|push| (push.name.1, &push.target));
+        self.say(|| {
+            format!(
+                "{peer} publishes batch {seq}: {:?}",
+                names().collect::<Vec<_>>()
+            )
+        });
         for after in TAILS {
             let at = self.now + after;
             self.at(at, Happening::Tail(by, version));

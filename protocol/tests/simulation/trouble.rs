@@ -6,7 +6,7 @@ use crate::tab::ForTab;
 use crate::wire::Wire;
 use crate::world::{Happening, World};
 use crate::{bus::Message, plan::BEGIN};
-use tengen_protocol::client::TransportClose;
+use tengen_protocol::client::{CloseReason, TransportClose};
 use tengen_protocol::{ClientFrame, ClientHello, CloseCode, Uid};
 
 /// What makes a trouble end.
@@ -158,15 +158,29 @@ impl World {
         if !self.bus.is_up(peer) {
             return;
         }
-        self.say(|| format!("the bus is gone for {peer}"));
+        let until = self.now + self.chance.between(50, 6_000);
+        self.is_gone_until(peer, until);
+    }
+
+    fn is_gone_until(&mut self, peer: usize, until: u64) {
+        self.say(|| format!("the bus is gone for {peer} until {until}"));
         self.ledger.totals.bus_cuts += 1;
         self.bus.cut(peer);
         if peer < self.nodes.len() {
             self.bus_lost(peer);
         }
-        let until = self.now + self.chance.between(50, 6_000);
         let until = until.min(BEGIN + HOSTILE_MS);
         self.at(until, Happening::Mend(Mend::BusBack(peer)));
+    }
+
+    /// A holder is cut off between its parts and its yes; its clients are not.
+    pub(crate) fn is_cut_off(&mut self, (node, life): (usize, u32)) {
+        let it = &self.nodes[node];
+        let here = it.alive && it.life == life && it.paused_until <= self.now;
+        if here && self.bus.is_up(node) && self.is_hostile() {
+            let until = self.now + self.haste.between(50, 4_000);
+            self.is_gone_until(node, until);
+        }
     }
 
     pub(crate) fn mend(&mut self, mend: Mend) {
@@ -231,6 +245,20 @@ impl World {
         self.sends_to_node(at, wire, Some(frame));
         let gone = at + self.chance.between(1, 5_000);
         self.sends_to_node(gone, wire, None);
+    }
+
+    /// Whoever was sent away, and has heard of it only now, comes back.
+    pub(crate) fn come_back(&mut self) {
+        for tab in 0..self.tabs.len() {
+            let state = self.tabs[tab].client.state();
+            let last = state.last_close.as_ref().map(|last| last.reason);
+            let stays_away = !state.open && state.next_reconnect_at.is_none();
+            if stays_away && last == Some(CloseReason::Kicked) {
+                let now = self.tabs[tab].now(self.now);
+                self.tabs[tab].client.connect(now);
+                self.carry_out(tab);
+            }
+        }
     }
 
     /// From now on nothing breaks any more, and everybody is wanted again.

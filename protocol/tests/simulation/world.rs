@@ -1,11 +1,11 @@
 //! Virtual time: what happens when, to tabs, wires, nodes and the bus.
 
-use crate::bus::{Audience, Bus, Message, Passage, Peer};
+use crate::bus::{Bus, Passage, Peer};
 use crate::chance::Chance;
 use crate::ledger::{Ledger, Totals};
 use crate::node::{ForNode, Node};
 use crate::plan::{BEGIN, HOSTILE_MS, Plan, SETTLE_MS};
-use crate::pushing::{Publisher, Push, Stream};
+use crate::pushing::{Name, Publisher, Push, Stream};
 use crate::tab::{ForTab, Tab};
 use crate::web::Http;
 use crate::wire::Wire;
@@ -28,6 +28,7 @@ pub(crate) enum Happening {
     MovesOn(usize),
     Dies((usize, u32)),
     Oddity,
+    CutOff((usize, u32)),
     Check,
 }
 
@@ -55,6 +56,10 @@ pub(crate) struct World {
     pub(crate) owners: BTreeMap<SessionId, usize>,
     /// Tabs that lost a session by something that excuses it.
     pub(crate) excused: BTreeSet<usize>,
+    /// Batches that were lost on their way to a node, behind all that came, by publisher and node.
+    pub(crate) unnoticed: BTreeMap<(u128, Peer), Vec<Name>>,
+    /// Publishers that a node has heard.
+    pub(crate) known: BTreeSet<(u128, Peer)>,
     trace: u64,
 }
 
@@ -71,8 +76,7 @@ impl World {
         let mut plan = Plan::draw(&mut chance);
         // A die of its own: without these troubles a world is what it is.
         let mut hasty = Chance::new(!seed);
-        // A holder that is cut off from the bus while its answer is lost would be taken for dead.
-        plan.hasty = !plan.is_gentle() && !plan.bus_faults && plan.moving && hasty.one_in(2);
+        plan.hasty = !plan.is_gentle() && plan.moving && hasty.one_in(2);
         let mut odd = Chance::new(seed.rotate_left(32) ^ 0x0DD);
         plan.odd = !plan.is_gentle() && !plan.bus_faults && plan.moving && odd.one_in(2);
         plan.hasty |= plan.odd;
@@ -119,6 +123,8 @@ impl World {
             nonces: 0,
             owners: BTreeMap::new(),
             excused: BTreeSet::new(),
+            unnoticed: BTreeMap::new(),
+            known: BTreeSet::new(),
             trace: 0,
             plan,
             chance,
@@ -153,6 +159,7 @@ impl World {
             if let Happening::Check = happening {
                 self.ledger.pushes.check_slack(self.now);
                 if !self.is_hostile() {
+                    self.come_back();
                     match self.settled() {
                         Ok(()) => return self.conclude(),
                         Err(why) => unsettled = why,
@@ -224,90 +231,8 @@ impl World {
             Happening::MovesOn(tab) => self.moves_on(tab),
             Happening::Dies(life) => self.dies(life),
             Happening::Oddity => self.something_odd(),
+            Happening::CutOff(life) => self.is_cut_off(life),
             Happening::Check => {}
-        }
-    }
-
-    /// Publishes; what is under way when a connection breaks is lost.
-    pub(crate) fn send(&mut self, from: Peer, message: Message) {
-        if self.bus.is_loose() {
-            let audience = self.bus.audience(&message);
-            return self.fan_out(Some(from), &audience, &message);
-        }
-        let at = self.bus.upwards(from, self.now, &mut self.chance);
-        let epoch = self.bus.epoch(from);
-        let passage = Passage::AtServer {
-            from,
-            epoch,
-            message,
-        };
-        self.at(at, Happening::Bus(passage));
-    }
-
-    fn passes(&mut self, passage: Passage) {
-        match passage {
-            Passage::AtServer {
-                from,
-                epoch,
-                message,
-            } => {
-                if !self.bus.is_current(from, epoch) {
-                    return self.lost_on_the_way(&message);
-                }
-                let audience = self.bus.audience(&message);
-                self.fan_out(None, &audience, &message);
-            }
-            Passage::Arrives { to, epoch, message } => {
-                if self.bus.is_current(to, epoch) && to < self.nodes.len() {
-                    self.at_node(self.now, to, ForNode::Heard(message));
-                }
-            }
-        }
-    }
-
-    fn lost_on_the_way(&mut self, message: &Message) {
-        match message {
-            Message::Batch { pushes, .. } => {
-                for push in pushes.iter() {
-                    self.ledger.pushes.lost(push.name);
-                }
-            }
-            Message::Plain(push) => self.ledger.pushes.lost(push.name),
-            _ => {}
-        }
-    }
-
-    fn fan_out(&mut self, from: Option<Peer>, audience: &Audience, message: &Message) {
-        for to in self.bus.listeners(audience) {
-            if !self.bus.is_up(to) {
-                self.say_nobody(message, to);
-                continue;
-            }
-            // The first of a publisher nobody can miss: it may have been before one's time.
-            let batch = matches!(message, Message::Batch { seq, .. } if *seq > 1);
-            let faulty = self.plan.bus_faults && batch && self.is_hostile();
-            let copies = match () {
-                () if faulty && self.chance.one_in(80) => 0,
-                () if faulty && self.chance.one_in(80) => 2,
-                () => 1,
-            };
-            let copies = if self.goes_astray(message) { 0 } else { copies };
-            if matches!(message, Message::Fence { .. }) && self.is_hasty(4) {
-                let late = self.haste.between(300, 2_000);
-                self.bus.holds_up(to, self.now + late);
-            }
-            for _ in 0..copies {
-                let at = match from {
-                    Some(from) => self.bus.straight(from, to, self.now, &mut self.chance),
-                    None => self.bus.downwards(to, self.now, &mut self.chance),
-                };
-                let passage = Passage::Arrives {
-                    to,
-                    epoch: self.bus.epoch(to),
-                    message: message.clone(),
-                };
-                self.at(at, Happening::Bus(passage));
-            }
         }
     }
 
@@ -315,31 +240,6 @@ impl World {
     pub(crate) fn is_hasty(&mut self, n: u64) -> bool {
         let n = if self.plan.odd { n.div_ceil(2) } else { n };
         self.plan.hasty && self.is_hostile() && self.haste.one_in(n)
-    }
-
-    /// A question about a session, or its answer, gets lost.
-    fn goes_astray(&mut self, message: &Message) -> bool {
-        let question = matches!(message, Message::Request { .. } | Message::Answer { .. });
-        question && self.is_hasty(8)
-    }
-
-    /// The bus knows that nobody listens.
-    fn say_nobody(&mut self, message: &Message, at: Peer) {
-        let Message::Request {
-            from,
-            to: Some(_),
-            id,
-            ..
-        } = message
-        else {
-            return;
-        };
-        let answer = Message::Answer {
-            to: *from,
-            id: *id,
-            body: None,
-        };
-        self.fan_out(Some(at), &Audience::One(*from), &answer);
     }
 
     pub(crate) fn add_wire(&mut self, wire: Wire) -> u64 {

@@ -136,12 +136,12 @@ async fn a_fence_that_does_not_come_back_is_told_as_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_dies_before_done_has_given_what_it_had() {
+async fn a_holder_that_is_gone_before_done_costs_the_session_and_is_told() {
     let net = LocalNet::new();
     let faults = Losing::on(&net);
     let (a, b, old) = with_a_push(&net).await;
     let id = old.id();
-    // Its part arrives, and nothing of it after that.
+    // Its part arrives, and nothing of it after that: it may be dead, or only cut off.
     faults.lose_after(1, None, ".node.a.takeover", 1);
     let dies = async {
         eventually("the done is lost", || {
@@ -151,11 +151,13 @@ async fn a_holder_that_dies_before_done_has_given_what_it_had() {
         drop(a);
     };
     let (attachment, ()) = tokio::join!(b.hello(2, Some(&id)), dies);
-    let mut tab = b.tab(attachment.expect("taken"));
-    assert!(tab.resumed());
+    let mut tab = b.tab(attachment.expect("a fresh one"));
+    assert!(!tab.resumed());
+    assert!(b.port(&id).is_none(), "nothing of it is left");
     b.push(2).await;
     eventually_has(&mut tab, "t/n 2").await;
-    assert_eq!(tab.events.first().map(String::as_str), Some("t/n 1"));
+    assert_eq!(tab.events, ["t/n 2"]);
+    assert_eq!(b.metrics.takeover.fresh.value(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::taken::Taken;
-use super::{Arriving, Early, Moving, Standing};
+use super::{Arriving, Dead, Early, MARGIN_MS, Moving, Standing};
 use crate::codec::Codec;
 use crate::ids::{ClientId, NodeId, SessionId, Uid};
 use crate::millis::Millis;
@@ -15,9 +15,6 @@ use crate::takeover::{Applied, CarriedItem, FORWARD_MS, HOLD_MS, Release, Snapsh
 
 /// No client ever sends, or gets, as many items: what says so is no session.
 const MAX_COUNT: u64 = 1 << 62;
-
-/// How much longer than forwards come, and are held, a session remembers what it has.
-const MARGIN_MS: u64 = 1_000;
 
 impl<C> Session<C> {
     /// A session that another node has: registered before that one is asked, so that pushes and
@@ -62,6 +59,12 @@ impl<C> Session<C> {
         let Some(moving) = self.moving.as_deref_mut() else {
             return;
         };
+        if self.over {
+            // It ended while the answer was under way. What has been counted is handled all the same.
+            self.inbox.set_running(0);
+            self.moving = None;
+            return;
+        }
         moving.arriving = None;
         moving.moved = None;
         let until = now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS);
@@ -78,12 +81,51 @@ impl<C> Session<C> {
         let Some(moving) = self.moving.as_deref_mut() else {
             return;
         };
-        let installed = moving.arriving.as_ref().is_some_and(|a| a.installed);
-        if moving.moved.is_none() || installed {
-            // What was installed has another home now, or none.
+        let Some(arriving) = moving.arriving.take() else {
+            return;
+        };
+        if moving.moved.is_none() {
+            // Its unstarted items are the holder's, who never said yes.
+            self.inbox.hand_over();
             return self.end_keeping_close();
         }
-        moving.arriving = None;
+        if arriving.installed {
+            self.uninstall(arriving.brought_held);
+        }
+    }
+
+    /// What was installed has another home now, or none. What is owed here is owed as before, and
+    /// goes on to where the session had gone.
+    fn uninstall(&mut self, brought_held: bool) {
+        let handed_over = self.inbox.hand_over();
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        self.out.clear();
+        (self.gap_at, self.answer_at) = (0, 0);
+        let holder = moving.taken.as_ref().map(|taken| taken.holder.clone());
+        let theirs = moving
+            .refs
+            .extract_if(.., |_, owing| Some(&*owing) == holder.as_ref());
+        for request in handed_over
+            .into_iter()
+            .chain(theirs.map(|(request, _)| request))
+        {
+            self.outstanding.remove(&request);
+        }
+        if moving.running.take().is_some() {
+            self.inbox.set_running(0);
+        }
+        moving.former.retain(|(_, until)| *until < Millis::MAX);
+        let until = moving.former.iter().map(|(_, until)| *until).max();
+        moving.taken = moving.taken.take().zip(until).map(|(mut taken, until)| {
+            taken.until = until;
+            taken
+        });
+        if brought_held {
+            // It was held to go on, and is in a queue that is nobody's.
+            moving.dead.push(Dead::Gap);
+        }
     }
 }
 
@@ -125,6 +167,7 @@ impl<C: Clone> Session<C> {
         let held = before
             .zip(taken)
             .map(|(before, taken)| taken.resume(before));
+        arriving.brought_held = held.as_ref().is_some_and(|held| !held.is_empty());
         moving.former.push((holder.clone(), Millis::MAX));
 
         let mut out = OutQueue::behind(snapshot.base);
@@ -246,6 +289,7 @@ impl<C> Arriving<C> {
             side: VecDeque::new(),
             side_bytes: 0,
             installed: false,
+            brought_held: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Pushes, gaps and time for a session that is, or was lately, on its way between nodes.
 
 use super::taken::{Held, Own};
-use super::{Dead, Early, GAP, Moving, Standing, owed_by_the_dead};
+use super::{Dead, Early, GAP, MARGIN_MS, Moving, Standing, owed_by_the_dead};
 use crate::codes::CloseCode;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -116,6 +116,9 @@ impl<C> Session<C> {
         } else if overtakes && self.taken().is_some_and(|taken| taken.overtakes(identity)) {
             // What this node dropped as a stranger's is still to be forwarded.
             let _ = self.gap(GAP, bounds);
+            if let Some(taken) = self.taken() {
+                taken.told_missing(identity);
+            }
         }
         let pushed = self.append(item, bounds);
         let end = self.out.end();
@@ -142,8 +145,8 @@ impl<C> Session<C> {
             .taken()
             .is_none_or(|taken| taken.is_next(&held.identity));
         if !next {
-            let overtaken = self.taken().and_then(|t| t.overtaken(&held.identity));
-            let _ = self.gap_behind(overtaken.unwrap_or_default(), GAP, bounds);
+            let before = self.taken().map(|t| t.may_belong_before(&held.identity));
+            let _ = self.gap_behind(before.unwrap_or_default(), GAP, bounds);
         }
         let pushed = self.append(&held.item, bounds);
         let end = self.out.end();
@@ -250,8 +253,7 @@ impl<C> Session<C> {
             let _ = self.let_out(held, bounds);
         }
         if let Some(moving) = self.moving.as_deref_mut() {
-            moving.taken.take_if(|taken| taken.until <= now);
-            moving.former.retain(|(_, until)| *until > now);
+            moving.forget(now);
         }
         self.settle_moving();
         self.standing() == Standing::Home && self.inbox.has_work() && over
@@ -263,12 +265,32 @@ impl<C> Session<C> {
 }
 
 impl<C> Moving<C> {
+    /// Forgets where the session came from when that time is over; but not at once. A node that was
+    /// held up finds its clock ahead of what has piled up: what that holds is known a moment longer.
+    fn forget(&mut self, now: Millis) {
+        let over = |until: Millis| until <= now;
+        let any = self.taken.as_ref().is_some_and(|taken| over(taken.until))
+            || self.former.iter().any(|(_, until)| over(*until));
+        match self.last_call {
+            None => self.last_call = any.then(|| now.plus(MARGIN_MS)),
+            Some(last) if over(last) => {
+                self.last_call = None;
+                self.taken.take_if(|taken| over(taken.until));
+                self.former.retain(|(_, until)| !over(*until));
+            }
+            Some(_) => {}
+        }
+    }
+
     fn deadline(&self) -> Millis {
         let moved = self.moved.as_ref().filter(|moved| moved.forwarding);
         let moved = moved.map(|moved| moved.until);
         let running = self.running.as_ref().map(|(_, until)| *until);
         let taken = self.taken.as_ref();
-        let taken = taken.map(|taken| taken.until.min(taken.next_due()));
+        let taken = taken.map(|taken| match self.last_call {
+            Some(last) => last.min(taken.next_due()),
+            None => taken.until.min(taken.next_due()),
+        });
         let all = [moved, running, taken];
         all.into_iter().flatten().min().unwrap_or(Millis::MAX)
     }

@@ -1,6 +1,7 @@
 //! What a session that came from another node remembers of it for a while: which pushes it has already, and which are still to come.
 
 mod equal;
+mod order;
 mod passing;
 mod stream;
 
@@ -20,6 +21,10 @@ const MESSAGE_MS: u64 = 10_000;
 
 /// How much later than a forward this node's own copy may come.
 const LATE_MS: u64 = 10_000;
+
+/// A message id that this node heard longer ago, and the holder does not know, the holder has
+/// forgotten: between the registration and the cut there are up to 2.5 s.
+const MISSED_MS: u64 = MESSAGE_MS - 3_000;
 
 /// A forwarded push that waits for this node's own copy.
 #[derive(Clone, Debug)]
@@ -51,6 +56,10 @@ pub(in crate::server) struct Taken {
     missing_messages: BTreeSet<u128>,
     /// The holder is dead.
     given_up: bool,
+    /// Where the queue ended behind the newest push without a number, if it was put there here.
+    other_at: u64,
+    /// A gap has said that pushes without a number come before what is still to be forwarded.
+    told_missing: bool,
 }
 
 /// What an own copy is to the session.
@@ -108,8 +117,15 @@ impl Taken {
             let_out: applied.singles,
             held: VecDeque::new(),
             held_bytes: 0,
-            missing_messages: before.messages.iter().map(|(id, _)| *id).collect(),
+            missing_messages: before
+                .messages
+                .iter()
+                .filter(|(_, age)| *age <= MISSED_MS)
+                .map(|(id, _)| *id)
+                .collect(),
             given_up: false,
+            other_at: 0,
+            told_missing: false,
         };
         taken.missing_messages.retain(|id| !had.contains(id));
         taken
@@ -124,9 +140,7 @@ impl Taken {
         if self.given_up {
             return false;
         }
-        self.equals.is_missing()
-            || !self.missing_messages.is_empty()
-            || self.streams.values().any(|stream| stream.is_missing())
+        self.lacks_others() || self.streams.values().any(|stream| stream.is_missing())
     }
 
     /// Goes on where an earlier memory of this session at this node ended; gives what it held.
@@ -316,32 +330,6 @@ impl Taken {
         Some(held)
     }
 
-    /// Whether nothing of its publisher can be missing between the queue's end and this push.
-    pub(super) fn is_next(&self, identity: &Identity) -> bool {
-        let Some((publisher, place)) = identity.place() else {
-            return false;
-        };
-        let newest = self.streams.get(&publisher).map(|stream| stream.newest);
-        newest.unwrap_or_default().is_followed_by(place) || !holds(Rule::HeldStandsBehindGap)
-    }
-
-    /// If something later of its publisher is in line already, the position behind that.
-    pub(super) fn overtaken(&self, identity: &Identity) -> Option<u64> {
-        let (publisher, place) = identity.place()?;
-        let stream = self.streams.get(&publisher);
-        let stream = stream.filter(|stream| stream.newest > place)?;
-        Some(stream.newest_at.max(self.end))
-    }
-
-    /// Whether a former holder is still to forward something that comes before this own copy.
-    pub(super) fn overtakes(&self, identity: &Identity) -> bool {
-        let Some((publisher, place)) = identity.place() else {
-            return false;
-        };
-        let stream = self.streams.get(&publisher);
-        !self.given_up && stream.is_some_and(|stream| stream.lacks_before(place))
-    }
-
     /// A push is in line now, which ends at `end`.
     pub(super) fn appended(&mut self, identity: &Identity, end: u64) {
         if let Some((publisher, place)) = identity.place() {
@@ -349,6 +337,8 @@ impl Taken {
             if place >= stream.newest {
                 (stream.newest, stream.newest_at) = (place, end);
             }
+        } else {
+            self.other_at = end;
         }
     }
 

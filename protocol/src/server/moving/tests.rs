@@ -4,6 +4,7 @@ mod chance;
 mod copies;
 mod forwards;
 mod handlers;
+mod order;
 mod refusals;
 mod walk;
 

@@ -31,6 +31,11 @@ impl Published {
         let known_for = self.known_for.filter(|_| self.again || lagging);
         known_for.is_some_and(|known_for| now >= self.at + known_for)
     }
+
+    /// It may come long after its time, and nobody can tell.
+    fn is_late(&self, lagging: bool) -> bool {
+        lagging && self.known_for.is_some()
+    }
 }
 
 /// What one tab has seen.
@@ -182,8 +187,13 @@ impl Pushes {
             Some((last, _)) if n < last && push.is_forgotten(now, lagging) => {}
             // Published before this membership, it is neither missed nor out of its order.
             Some((last, _)) if n < last && seen.since.is_none_or(|since| push.at <= since) => {}
-            // The second copy has a place of its own; whoever lacked the first was told.
-            Some((last, _)) if n < last && push.again && seen.gap_at > push.at => {}
+            // The second copy has a place of its own; whoever lacked the first was told, or the first
+            // never reached the bus, as its publisher knows.
+            Some((last, _)) if n < last && push.again && (push.lost || seen.gap_at > push.at) => {}
+            // It was lost to the node that had the session then, and a gap told it. Another, which was
+            // held up meanwhile, has it still. Nothing says its order without a number; and while the
+            // bus is interrupted such a push is promised at most once, not in order (design §6).
+            Some((last, _)) if n < last && push.is_late(lagging) && seen.gap_at > push.at => {}
             Some((last, at)) if n < last => assert!(
                 seen.gap_at >= at && seen.gap_at > 0,
                 "tab {tab} saw push {name:?} ({n}) after {last}, and no gap between"

@@ -94,8 +94,12 @@ impl World {
 
     pub(crate) fn cut_now(&mut self, node: usize, cutting: &Cutting, fenced: bool) {
         let now = Millis(self.now);
-        let bounds = &self.plan.bounds;
         let release = &cutting.release;
+        if !fenced && !self.plan.is_prompt() {
+            // A bus as slow as this is no better than one that is interrupted.
+            self.excuse(&release.session);
+        }
+        let bounds = &self.plan.bounds;
         let it = &mut self.nodes[node];
         if let Some(home) = it.homes.get_mut(&release.session) {
             let uid = home.session.uid();
@@ -134,9 +138,14 @@ impl World {
             Some(home) => home.session.part(&it.id, release.take, release.part),
             None => Answer::NotMine,
         };
-        if self.plan.node_faults && matches!(answer, Answer::Part { .. }) && self.is_hasty(12) {
+        let part = matches!(answer, Answer::Part { .. });
+        if self.plan.node_faults && part && self.is_hasty(12) {
             let soon = self.now + self.haste.between(1, 2 * self.plan.bus_latency);
             self.at(soon, Happening::Dies((node, self.nodes[node].life)));
+        }
+        if self.plan.bus_faults && part && self.is_hasty(6) {
+            let soon = self.now + self.haste.between(1, 2 * self.plan.bus_latency);
+            self.at(soon, Happening::CutOff((node, self.nodes[node].life)));
         }
         let at = self.session_at(node, &release.session);
         self.ledger.takes.answered(at, release, &answer);

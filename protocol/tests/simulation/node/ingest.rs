@@ -177,6 +177,7 @@ impl World {
         let mut slow = Vec::new();
         let mut on = BTreeSet::new();
         let mut passing = Vec::new();
+        self.say(|| format!("node {node} applies push {:?} {identity:?}", push.name));
         for home in self.nodes[node].homes.values_mut() {
             let session = &mut home.session;
             if !push.target.means(session.uid()) || !push.filter.admits(session.client()) {

@@ -18,8 +18,6 @@ pub(crate) struct Take {
     waiting: Vec<(u64, ClientHello)>,
     /// It is asked for as another user: nothing of it may come here.
     apart: Option<Session<()>>,
-    /// All of it is here, and the holder is asked for its yes.
-    done_asked: bool,
     /// The last answer was late.
     late: bool,
     /// Everybody is asked.
@@ -102,7 +100,6 @@ impl World {
             guest: (wire, hello.clone()),
             waiting: Vec::new(),
             apart,
-            done_asked: false,
             late: false,
             everyone: matches!(step, Step::AskEveryone { .. }),
         };
@@ -164,7 +161,6 @@ impl World {
                 None => return self.take_ends(node, id, Finish::Fresh),
             },
         };
-        let gone = heard == Heard::NoResponders && take.done_asked && !session.is_over();
         let first_late = heard == Heard::Late && !take.late && !take.everyone;
         take.late = heard == Heard::Late;
         let first_late = first_late && !session.is_over();
@@ -174,13 +170,6 @@ impl World {
             !first_late || matches!(step, Step::Ask { .. }),
             "{id} was given up after one late answer"
         );
-        take.done_asked = matches!(
-            &step,
-            Step::Ask {
-                message: ToNode::Done { .. },
-                ..
-            }
-        );
         if let Step::Ask {
             message: ToNode::Done { take, .. },
             ..
@@ -188,10 +177,6 @@ impl World {
         {
             self.ledger.takes.installed(*take, session.outstanding());
         }
-        assert!(
-            !gone || step == Step::Finished(Finish::Taken),
-            "all of {id} was here, its holder dead, and it was given up"
-        );
         self.pass_on(node, id);
         self.take_steps(node, id, step);
     }
@@ -205,10 +190,12 @@ impl World {
         let mut ended = None;
         if let Some(home) = self.nodes[node].homes.get(id) {
             ended = home.session.ending().map(|(code, _)| code);
-            if home.session.is_over() && take.apart.is_none() {
+            let work = home.session.inbox_items() > 0;
+            if home.session.is_over() && take.apart.is_none() && !work {
                 self.nodes[node].homes.remove(id);
             }
         }
+        self.start_items(node, id);
         match (finish, ended) {
             (Finish::Taken, _) => {
                 self.ledger.totals.taken += 1;
@@ -222,6 +209,9 @@ impl World {
             (Finish::Fresh, Some(code)) => self.server_closes(wire, code, "it ended"),
             (Finish::Fresh, None) => {
                 self.ledger.totals.take_failed += 1;
+                if take.late && !self.plan.is_prompt() {
+                    self.excuse(id);
+                }
                 self.ledger.items.may_be_lost(id);
                 self.hello_here(wire, &hello);
             }

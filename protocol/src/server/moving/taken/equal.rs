@@ -19,6 +19,8 @@ pub(super) struct Equals {
     /// The last that this node heard before it registered the session, which got none of these by
     /// itself.
     heard: BTreeMap<u128, u64>,
+    /// How many of those the session has not.
+    missing: u64,
 }
 
 /// What two nodes heard of one content, by the clock of the taker.
@@ -73,6 +75,7 @@ impl Equals {
             let ahead = holder_is_ahead_by(&both.theirs, &both.ours, registered.0);
             let ours = theirs.saturating_add_signed(-ahead);
             equals.heard.insert(content, ours);
+            equals.missing += lacks(&equal.had, ours);
             // Aligned before, it counts as then.
             let aligned = equal.others.remove(here).unwrap_or(match both.our_last {
                 Some(last) => Base::Known(ours.wrapping_sub(last.count)),
@@ -91,8 +94,10 @@ impl Equals {
         while self.by_content.len() > most
             && let Some(oldest) = self.by_age.pop_front()
         {
-            self.by_content.remove(&oldest);
-            self.heard.remove(&oldest);
+            let equal = self.by_content.remove(&oldest);
+            if let (Some(equal), Some(heard)) = (equal, self.heard.remove(&oldest)) {
+                self.missing -= lacks(&equal.had, heard);
+            }
         }
     }
 
@@ -146,23 +151,30 @@ impl Equals {
 
     /// The session has it now.
     pub(super) fn appended(&mut self, content: u128, index: u64) {
-        self.entry(content).had.insert(index);
+        let heard = self.heard.get(&content).copied();
+        let new = self.entry(content).had.insert(index);
+        if new && index >= FIRST && heard >= Some(index) {
+            self.missing -= 1;
+        }
     }
 
     /// Whether there is one that this node heard and dropped, and the session has not.
     pub(super) fn is_missing(&self) -> bool {
-        self.heard.iter().any(|(content, heard)| {
-            let nothing = BTreeSet::new();
-            let equal = self.by_content.get(content);
-            let had = equal.map_or(&nothing, |equal| &equal.had);
-            let count = had.range(FIRST..=(*heard).max(FIRST)).count() as u64;
-            heard.saturating_add(1).saturating_sub(FIRST) > count
-        })
+        self.missing > 0
     }
 
     pub(super) fn export(&self) -> BTreeMap<u128, Equal> {
         self.by_content.clone()
     }
+}
+
+/// How many up to the last one heard are not there.
+fn lacks(had: &BTreeSet<u64>, heard: u64) -> u64 {
+    if heard < FIRST {
+        return 0;
+    }
+    let there = had.range(FIRST..=heard).count() as u64;
+    (heard - FIRST).saturating_add(1).saturating_sub(there)
 }
 
 impl Equal {

@@ -297,3 +297,63 @@ fn a_dead_node_is_told_to_the_node_that_the_session_has_gone_to() {
     carry(&mut [&mut b, &mut c]);
     assert_eq!(c.written(), ["#1 failed"]);
 }
+
+#[test]
+fn a_session_that_came_back_in_vain_owes_what_it_owed() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    assert_eq!(a.receive(&request(9)), Received::Work);
+    assert_eq!(a.receive(&event()), Received::Work);
+    assert_eq!(a.session().next_item().unwrap().position, 1);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    // All of it is here again, but another hello was first.
+    let mut back = Take::begin(&mut a, "b", 3, 0, 2);
+    back.step(&mut a, &mut b);
+    b.attach(4, Some(0));
+    assert_eq!(back.run(&mut a, &mut b), Finish::Superseded);
+    assert_eq!(a.standing(), Standing::Moved);
+    let owed = ToNode::Owed {
+        session: session_id(),
+    };
+    assert_eq!(a.asked(&owed), Answer::Granted);
+    assert_eq!(
+        (a.session().inbox_items(), a.session().queue_items()),
+        (0, 0)
+    );
+    // The next item waits for the handler that is still at work.
+    assert!(b.session().next_item().is_none());
+    a.replies(9, 1);
+    a.returns(1);
+    carry(&mut [&mut a, &mut b]);
+    assert_eq!(b.written(), ["#9"]);
+    assert_eq!(b.session().next_item().unwrap().position, 2);
+    assert_eq!(a.session().outstanding(), 0);
+}
+
+#[test]
+fn what_a_session_had_counted_is_handled_where_it_ended() {
+    // Ended at its taker before the holder's answer came: a yes makes its items the taker's.
+    for yes in [true, false] {
+        let (mut a, mut b) = (Node::home(), Node::new("b"));
+        for _ in 0..2 {
+            assert_eq!(a.receive(&event()), Received::Work);
+        }
+        let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+        take.step(&mut b, &mut a);
+        b.session().close(crate::CloseCode::KICKED, "kicked");
+        b.session().end();
+        assert!(b.session().next_item().is_none());
+        if !yes {
+            a.attach(3, Some(0));
+        }
+        assert_ne!(take.run(&mut b, &mut a), Finish::Taken);
+        let (here, there) = if yes {
+            (&mut b, &mut a)
+        } else {
+            (&mut a, &mut b)
+        };
+        assert_eq!(here.session().next_item().unwrap().position, 1);
+        assert!(there.session().next_item().is_none());
+        assert_eq!(there.session().inbox_items(), 0);
+    }
+}
