@@ -11,6 +11,9 @@ pub enum Health {
         since: Instant,
         /// The id of the server at the other end (`local` in process).
         server: Arc<str>,
+        /// Whether that server says that it belongs to a cluster: there may be others, which hear of
+        /// an interest a moment later.
+        clustered: bool,
     },
     /// Not connected, or connected and not confirmed yet. Publishing fails at once.
     Down {
@@ -28,10 +31,11 @@ impl Health {
         matches!(self, Health::Up { .. })
     }
 
-    pub(crate) fn up(server: &str) -> Health {
+    pub(crate) fn up(server: &str, clustered: bool) -> Health {
         Health::Up {
             since: Instant::now(),
             server: server.into(),
+            clustered,
         }
     }
 

@@ -117,7 +117,7 @@ impl LocalNet {
                 net: Arc::clone(&self.net),
                 port,
                 inbox,
-                health: watch::Sender::new(Health::up("local")),
+                health: watch::Sender::new(Health::up("local", false)),
                 drained: AtomicBool::new(false),
                 counters: Arc::default(),
                 _answers: answers,
@@ -164,7 +164,7 @@ impl LocalNet {
                 queue.interrupted();
             }
         });
-        handle.health.send_replace(Health::up("local"));
+        handle.health.send_replace(Health::up("local", false));
     }
 
     /// Puts `faults` between the handles, in place of those before; `None` heals the net.

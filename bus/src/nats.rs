@@ -139,12 +139,12 @@ impl Shared {
     }
 
     /// Up, unless it went down since `disconnects` was read.
-    fn up(&self, server: &str, disconnects: u64) -> bool {
+    fn up(&self, server: &str, clustered: bool, disconnects: u64) -> bool {
         self.health.send_if_modified(|health| {
             let current = self.disconnects.load(Ordering::SeqCst) == disconnects;
             if current {
                 tracing::info!(server, "bus up");
-                *health = Health::up(server);
+                *health = Health::up(server, clustered);
                 self.up.store(true, Ordering::SeqCst);
             }
             current

@@ -1,20 +1,27 @@
 //! What this node wants to hear from the bus, and whether it is proven that it does.
 
 mod fence;
+mod servers;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tengen_bus::{Bus, Health};
-use tengen_protocol::Uid;
 use tengen_protocol::subject::Subjects;
+use tengen_protocol::{ErrorCode, Refusal, Uid};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::fence::{FenceLost, Fences};
+pub(crate) use self::servers::Neighbour;
+use self::servers::{ANSWER_WITHIN_MS, Servers, Step};
+use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::peers::Doors;
 
 /// How long a hello waits for the node to open before it is refused (503, 4003).
 pub(crate) const HOLD: Duration = Duration::from_secs(3);
@@ -22,6 +29,14 @@ pub(crate) const HOLD: Duration = Duration::from_secs(3);
 const ROUND_TRIP: Duration = Duration::from_millis(500);
 /// The pause between two tries.
 const RETRY: Duration = Duration::from_millis(100);
+/// How often it is looked whether the beats tell something new, while a confirmation lasts.
+const LOOK: Duration = Duration::from_millis(50);
+/// The door that sends a fence back.
+const PING: &str = "ping";
+/// Pings answered at once: more than there are nodes.
+const MAX_PINGS: usize = 256;
+/// A nonce and what a later version may add.
+const MAX_PING_BYTES: usize = 64;
 
 /// How pushes find the nodes that hold a user: the seam for other ways of routing.
 ///
@@ -80,9 +95,17 @@ impl Status {
     }
 }
 
+/// Which nodes there are, and to which servers of the bus they are connected: what presence knows.
+pub(crate) trait Neighbours: Send + Sync {
+    /// All nodes, this one included.
+    fn nodes(&self) -> Vec<Neighbour>;
+}
+
 /// The node's interest: lost at each interruption, confirmed again by a round trip.
 pub(crate) struct Interest {
     status: watch::Sender<Status>,
+    /// Empty until presence has begun.
+    neighbours: OnceLock<Arc<dyn Neighbours>>,
     metrics: Arc<Metrics>,
 }
 
@@ -90,8 +113,15 @@ impl Interest {
     pub(crate) fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             status: watch::Sender::new(Status::default()),
+            neighbours: OnceLock::new(),
             metrics,
         })
+    }
+
+    /// From now on the nodes are known. Of several calls the first counts.
+    pub(crate) fn know(&self, neighbours: Arc<dyn Neighbours>) {
+        let first = self.neighbours.set(neighbours).is_ok();
+        debug_assert!(first, "the nodes are known already");
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -130,8 +160,21 @@ impl Interest {
     }
 }
 
+/// Sends back what other nodes ask for, to where they want it: through this node's server.
+pub(crate) fn open_door(doors: &mut Doors) {
+    doors.on_question(PING, MAX_PINGS, |message| {
+        let nonce = message.body.clone();
+        if nonce.len() > MAX_PING_BYTES {
+            return Err(Refusal::new(ErrorCode::TOO_LARGE, "a ping is a nonce"));
+        }
+        Ok(Box::pin(async { Some(nonce) }))
+    });
+}
+
 /// Keeps the interest confirmed until `stop`: after the start and after each loss a fence goes
-/// through the bus and comes back through the push subscription itself.
+/// through the bus and comes back through the push subscription itself; and in a cluster of servers
+/// one more through each of the others, because those hear of a subscription a moment later. The
+/// clock is that of `hub`.
 ///
 /// # Cancel safety
 /// May be dropped at any await.
@@ -139,6 +182,7 @@ pub(crate) async fn run(
     interest: Arc<Interest>,
     bus: Bus,
     fences: Arc<Fences>,
+    hub: Arc<Hub>,
     stop: CancellationToken,
 ) {
     let mut health = bus.health();
@@ -146,13 +190,38 @@ pub(crate) async fn run(
     loop {
         let step = async {
             let seen = *status.borrow_and_update();
-            let up = matches!(*health.borrow_and_update(), Health::Up { .. });
-            if !up && seen.confirmed {
-                interest.lost();
-                return;
+            let up = match &*health.borrow_and_update() {
+                Health::Up {
+                    server, clustered, ..
+                } => Some((Arc::clone(server), *clustered)),
+                Health::Down { .. } => None,
+            };
+            let changed = async {
+                tokio::select! {
+                    changed = health.changed() => if changed.is_err() { std::future::pending().await },
+                    changed = status.changed() => if changed.is_err() { std::future::pending().await },
+                }
+            };
+            let Some((server, clustered)) = up else {
+                if seen.confirmed {
+                    return interest.lost();
+                }
+                return changed.await;
+            };
+            if seen.confirmed {
+                return changed.await;
             }
-            if up && !seen.confirmed {
-                match fences.round_trip(ROUND_TRIP).await {
+            let proving = async {
+                fences.round_trip(ROUND_TRIP).await?;
+                if clustered {
+                    prove_others(&interest, &fences, server, &hub).await;
+                }
+                Ok(())
+            };
+            tokio::select! {
+                biased;
+                () = changed => {}
+                proven = proving => match proven {
                     Ok(()) => {
                         if interest.confirm(seen.losses) {
                             tracing::info!("interest confirmed");
@@ -163,15 +232,37 @@ pub(crate) async fn run(
                         tokio::time::sleep(RETRY).await;
                     }
                 }
-                return;
-            }
-            tokio::select! {
-                changed = health.changed() => if changed.is_err() { std::future::pending().await },
-                changed = status.changed() => if changed.is_err() { std::future::pending().await },
             }
         };
         if stop.run_until_cancelled(step).await.is_none() {
             return;
+        }
+    }
+}
+
+/// Returns when every other server of the bus, as far as beats tell of it, has let a fence through.
+///
+/// # Cancel safety
+/// May be dropped at any await.
+async fn prove_others(interest: &Interest, fences: &Fences, server: Arc<str>, hub: &Hub) {
+    let limit = Duration::from_millis(ANSWER_WITHIN_MS);
+    let mut servers = Servers::new(server, hub.now());
+    let mut asked = FuturesUnordered::new();
+    loop {
+        let nodes = interest.neighbours.get().map(|known| known.nodes());
+        match servers.look(&nodes.unwrap_or_default(), hub.now()) {
+            Step::Confirmed => return,
+            Step::Wait => {}
+            Step::Ask(whom) => {
+                interest.metrics.interest.pings.add(whom.len() as u64);
+                asked.extend(whom.into_iter().map(|(server, node)| async move {
+                    (server, fences.round_trip_by(&node, limit).await)
+                }));
+            }
+        }
+        tokio::select! {
+            Some((server, Ok(()))) = asked.next() => servers.answered(&server),
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }

@@ -220,6 +220,7 @@ metrics! {
         Gauge confirmed = "confirmed": "1 while the node's interest is confirmed, else 0.";
         Counter confirmations = "confirmations_total": "Times the interest was confirmed by a round trip.";
         Counter retries = "confirm_retries_total": "Round trips that did not come back in time.";
+        Counter pings = "pings_total": "Nodes at other servers of the bus that were asked to let a message through.";
     }
 }
 

@@ -200,6 +200,7 @@ impl Node {
         // No hello has been taken yet, so no peer can have missed an answer.
         serving::open_doors(&mut doors, &edge);
         reports.open(&mut doors, &hub);
+        interest::open_door(&mut doors);
         peers.listen(doors, &background, &stop).await?;
         let debts = Debts {
             hub: Arc::clone(&hub),

@@ -111,6 +111,7 @@ impl Spine {
             Arc::clone(&interest),
             bus,
             Arc::clone(&fences),
+            Arc::clone(&hub),
             stop.clone(),
         ));
         tracker.spawn(Arc::clone(&moves.forwards).run(stop.clone()));

@@ -249,7 +249,10 @@ impl Supervisor {
         let server = known.as_ref().map_or("", |(server, _)| server);
         // The marker first: who sees the bus up may rely on what was told before.
         self.interrupt();
-        if !self.shared.up(server, disconnects) {
+        let clustered = client
+            .try_server_info()
+            .is_some_and(|info| info.cluster.is_some());
+        if !self.shared.up(server, clustered, disconnects) {
             // Gone again meanwhile: look again at once.
             self.shared.changed.notify_one();
         }

@@ -19,6 +19,8 @@ pub(crate) struct FenceLost;
 /// node before the fence was sent has been put in line.
 pub(crate) struct Fences {
     bus: Bus,
+    subjects: Subjects,
+    /// Where this node's fences go.
     subject: String,
     waiting: Mutex<HashMap<u128, Pass>>,
 }
@@ -46,6 +48,7 @@ impl Fences {
     pub(crate) fn new(bus: Bus, subjects: &Subjects, node: &NodeId) -> Self {
         Self {
             bus,
+            subjects: subjects.clone(),
             subject: subjects.fence(node),
             waiting: Mutex::new(HashMap::new()),
         }
@@ -75,20 +78,46 @@ impl Fences {
         limit: Duration,
         then: impl FnOnce() + Send + 'static,
     ) -> Result<(), FenceLost> {
+        let to_itself = |nonce| Publish::new(self.subject.as_str(), nonce);
+        self.send(to_itself, limit, Box::new(then)).await
+    }
+
+    /// The same by way of another node, which sends the fence on: when it is back, what is pushed
+    /// through that node's server of the bus reaches this one.
+    ///
+    /// # Errors
+    /// [`FenceLost`], also when that node is gone.
+    ///
+    /// # Cancel safety
+    /// May be dropped at any time.
+    pub(super) async fn round_trip_by(
+        &self,
+        node: &NodeId,
+        limit: Duration,
+    ) -> Result<(), FenceLost> {
+        let asking = |nonce| {
+            let ping = self.subjects.node(node, super::PING);
+            Publish::new(ping, nonce).reply(self.subject.as_str())
+        };
+        self.send(asking, limit, Box::new(|| ())).await
+    }
+
+    async fn send(
+        &self,
+        message: impl FnOnce(Bytes) -> Publish,
+        limit: Duration,
+        then: Box<dyn FnOnce() + Send>,
+    ) -> Result<(), FenceLost> {
         let nonce: u128 = rand::random();
         let (passed, mut pass) = oneshot::channel();
-        let then = Box::new(then);
         self.waiting.lock().insert(nonce, Pass { then, passed });
         let _waiting = Waiting {
             fences: self,
             nonce,
         };
-        let body = Bytes::copy_from_slice(&nonce.to_be_bytes());
+        let message = message(Bytes::copy_from_slice(&nonce.to_be_bytes()));
         let trip = async {
-            self.bus
-                .publish(Publish::new(self.subject.as_str(), body))
-                .await
-                .map_err(|_| FenceLost)?;
+            self.bus.publish(message).await.map_err(|_| FenceLost)?;
             (&mut pass).await.map_err(|_| FenceLost)
         };
         if let Ok(ended) = tokio::time::timeout(limit, trip).await {

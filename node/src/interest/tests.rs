@@ -1,7 +1,9 @@
 //! Tests of when a node is open.
 
+mod servers;
+
 use tengen_bus::LocalNet;
-use tengen_protocol::NodeId;
+use tengen_protocol::{Millis, NodeId};
 
 use super::*;
 

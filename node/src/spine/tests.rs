@@ -4,6 +4,7 @@ mod kicks;
 mod losses;
 mod malformed;
 mod nats;
+mod neighbours;
 mod pushes;
 mod reports;
 
@@ -54,6 +55,13 @@ async fn node_with(net: &LocalNet, name: &str, change: impl FnOnce(&mut SpineCon
 }
 
 async fn node_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) -> Node {
+    let node = begun_on(bus, name, change).await;
+    until_open(&node.spine.interest).await;
+    node
+}
+
+/// One that may not be open yet.
+async fn begun_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) -> Node {
     let mut config = SpineConfig {
         hub: HubConfig::new(NodeId::parse(name).expect("valid")),
         subjects: Subjects::default(),
@@ -75,9 +83,9 @@ async fn node_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) ->
     .expect("subscribed");
     let mut doors = Doors::default();
     spine.reports.open(&mut doors, &spine.hub);
+    interest::open_door(&mut doors);
     let listening = spine.peers.listen(doors, &tracker, &stop).await;
     listening.expect("subscribed");
-    until_open(&spine.interest).await;
     let handle = Handle::new(Arc::clone(&spine.pusher));
     Node {
         spine,
