@@ -79,7 +79,6 @@ impl Handle {
     }
 
     /// The same, and says whom it reached.
-    #[expect(dead_code, reason = "HTTP pushes ask once presence is connected")]
     pub(crate) async fn push_reported(&self, push: &Push) -> Result<Report, ReportError> {
         self.pusher.push_reported(push).await
     }

@@ -1,6 +1,7 @@
 //! Who is online, as this node knows it: the one value behind it, read by anybody, driven by one task.
 
 mod driver;
+mod known;
 mod listening;
 mod outbox;
 #[cfg(test)]

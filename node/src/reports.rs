@@ -148,10 +148,6 @@ impl Reports {
     }
 
     /// From now on the nodes are known. Of several calls the first counts.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "presence is about to be connected")
-    )]
     pub(crate) fn know(&self, expect: Arc<dyn Expect>) {
         let first = self.expect.set(expect).is_ok();
         debug_assert!(first, "the nodes are known already");

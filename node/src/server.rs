@@ -197,6 +197,8 @@ impl Node {
             key_fingerprint: config.cookie_key.as_ref().map_or(0, CookieKey::fingerprint),
         };
         let presence = Presence::start(presence, &mut doors, &background, &stop).await?;
+        reports.know(presence.clone());
+        interest.know(presence.clone());
         // No hello has been taken yet, so no peer can have missed an answer.
         serving::open_doors(&mut doors, &edge);
         reports.open(&mut doors, &hub);

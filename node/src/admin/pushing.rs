@@ -13,6 +13,7 @@ use tengen_protocol::{ClientId, Codec, ErrorCode, Limits, RawEvent, Refusal, Uid
 
 use super::Admin;
 use super::refusal::{failed, refused};
+use crate::push::ReportError;
 
 pub(super) async fn send_to_uid(
     State(admin): State<Arc<Admin>>,
@@ -50,14 +51,38 @@ async fn push(admin: &Admin, target: Target, headers: &HeaderMap, body: Bytes) -
         Ok(push) => push,
         Err(refusal) => return refused(&refusal),
     };
-    match admin.shared.handle.push(&push).await {
-        Ok(()) => (
-            StatusCode::ACCEPTED,
-            Json(serde_json::json!({"accepted": true})),
-        )
-            .into_response(),
+    let reported = matches!(push.target, Target::Uid(_)) && !hurries(headers);
+    let pushed = if reported {
+        match admin.shared.handle.push_reported(&push).await {
+            Ok(report) => Ok(Some(report)),
+            Err(ReportError::Silent) => Ok(None),
+            Err(ReportError::Push(error)) => Err(error),
+        }
+    } else {
+        admin.shared.handle.push(&push).await.map(|()| None)
+    };
+    let mut answer = serde_json::json!({"accepted": true});
+    match pushed {
+        // Accepted in either case: that a push stands in line is not that it was read.
+        Ok(report) => {
+            if let Some(report) = report {
+                answer["clients"] = report.clients.into();
+                answer["nodes"] = report.nodes.into();
+                answer["missing"] = report.missing.into();
+            }
+            (StatusCode::ACCEPTED, Json(answer)).into_response()
+        }
         Err(error) => failed(&error),
     }
+}
+
+/// Whether the caller does not want to wait until it is known whom the push reaches (RFC 7240).
+fn hurries(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all("prefer").iter();
+    preferences
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
 }
 
 fn read_push(

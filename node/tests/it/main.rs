@@ -19,6 +19,7 @@ mod poller;
 mod presence;
 mod pushes;
 mod raw;
+mod reports;
 mod requests;
 mod services;
 mod state;

@@ -1,0 +1,251 @@
+//! Delivery reports of real nodes: over the bus, over HTTP and in process, once each, with the right numbers.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tengen_bus::{Bus, Delivery, Publish, RequestError, Subscribe};
+use tengen_client::Client;
+use tengen_node::{Report, ReportError};
+use tengen_protocol::NodeId;
+use tengen_protocol::report::rendezvous;
+
+use crate::cluster::{Cluster, Kind, PATIENCE, eventually};
+use crate::each_bus;
+
+each_bus!(
+    f63_a_request_over_the_bus_and_over_http_and_a_handle_get_one_report_each,
+    f63_each_of_many_requests_gets_one_answer,
+    f63c_a_repeated_push_is_told_what_became_of_the_first,
+);
+
+/// What a node answers within, whoever is silent.
+const WITHIN: Duration = Duration::from_millis(300);
+
+/// Three nodes that know each other: one user on none of them, one on one, one on all three with
+/// two clients on the last.
+struct Scene {
+    cluster: Cluster,
+    service: Bus,
+    _clients: Vec<Client>,
+}
+
+impl Scene {
+    async fn start(kind: Kind) -> Scene {
+        let cluster = Cluster::start(kind, 3).await;
+        let mut clients = Vec::new();
+        for (node, uid) in [
+            (1, "one"),
+            (0, "three"),
+            (1, "three"),
+            (2, "three"),
+            (2, "three"),
+        ] {
+            clients.push(cluster.client(node, Some(uid)).await);
+        }
+        let service = cluster.service().await;
+        let scene = Scene {
+            cluster,
+            service,
+            _clients: clients,
+        };
+        eventually("every node is ready and knows who is where", async || {
+            for (uid, expected) in EXPECTED {
+                if scene.ask(uid).await != Ok(expected.json()) {
+                    return false;
+                }
+                for node in 0..3 {
+                    if scene.handle(node, uid).await != Ok(expected.report()) {
+                        return false;
+                    }
+                }
+            }
+            true
+        })
+        .await;
+        scene
+    }
+
+    async fn ask(&self, uid: &str) -> Result<Value, RequestError> {
+        ask(&self.service, uid).await
+    }
+
+    async fn handle(&self, node: usize, uid: &str) -> Result<Report, ReportError> {
+        let handle = self.cluster.node(node).handle();
+        handle.send_to_uid(uid, "a/b", &1).report().await
+    }
+
+    async fn http(&self, uid: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+        let url = format!("http://{}/v1/send-to-uid/{uid}", self.cluster.node(0).admin);
+        let mut request = reqwest::Client::new().post(url).body(r#"["a/b", 1]"#);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("the admin port answers");
+        let status = response.status().as_u16();
+        (status, response.json().await.expect("json"))
+    }
+}
+
+/// `nats request tengen.send-to.uid.<uid> '["a/b",1]'`.
+async fn ask(bus: &Bus, uid: &str) -> Result<Value, RequestError> {
+    let subject = format!("tengen.send-to.uid.{uid}");
+    let push = Publish::new(subject, r#"["a/b",1]"#);
+    let answer = bus.request(push, Duration::from_secs(1)).await?;
+    assert_eq!(answer.headers.first("Tengen-Error"), None);
+    Ok(serde_json::from_slice(&answer.body).expect("json"))
+}
+
+#[derive(Clone, Copy)]
+struct Expected(u64, u32, u32);
+
+const EXPECTED: [(&str, Expected); 3] = [
+    ("nobody", Expected(0, 0, 0)),
+    ("one", Expected(1, 1, 0)),
+    ("three", Expected(4, 3, 0)),
+];
+
+impl Expected {
+    fn json(self) -> Value {
+        json!({"clients": self.0, "nodes": self.1, "missing": self.2})
+    }
+
+    fn report(self) -> Report {
+        Report {
+            clients: self.0,
+            nodes: self.1,
+            missing: self.2,
+        }
+    }
+}
+
+async fn f63_a_request_over_the_bus_and_over_http_and_a_handle_get_one_report_each(kind: Kind) {
+    let scene = Scene::start(kind).await;
+    for (uid, expected) in EXPECTED {
+        let mut quickest = Duration::MAX;
+        for _ in 0..5 {
+            let asked = Instant::now();
+            assert_eq!(scene.ask(uid).await, Ok(expected.json()), "{uid}");
+            quickest = quickest.min(asked.elapsed());
+        }
+        // The quickest, because a slow machine is no slow cluster.
+        assert!(quickest < WITHIN, "{uid}: {quickest:?}");
+        for node in 0..3 {
+            assert_eq!(
+                scene.handle(node, uid).await,
+                Ok(expected.report()),
+                "{uid}"
+            );
+        }
+        let mut answer = expected.json();
+        answer["accepted"] = true.into();
+        assert_eq!(scene.http(uid, &[]).await, (202, answer), "{uid}");
+        let hurried = scene
+            .http(uid, &[("Prefer", "wait=1, respond-async")])
+            .await;
+        assert_eq!(hurried, (202, json!({"accepted": true})), "{uid}");
+    }
+}
+
+async fn f63_each_of_many_requests_gets_one_answer(kind: Kind) {
+    const MANY: usize = 100;
+    let scene = Scene::start(kind).await;
+    let replies = scene.service.subscribe("answers.*", Subscribe::default());
+    let mut replies = replies.await.expect("subscribed");
+    for n in 0..MANY {
+        for (uid, _) in EXPECTED {
+            let push = Publish::new(format!("tengen.send-to.uid.{uid}"), r#"["a/b",1]"#);
+            let push = push.reply(format!("answers.{uid}-{n}"));
+            scene.service.publish(push).await.expect("published");
+        }
+        let bad = Publish::new("tengen.send-to.uid.three", "[").reply(format!("answers.bad-{n}"));
+        scene.service.publish(bad).await.expect("published");
+    }
+    let mut answered = std::collections::BTreeSet::new();
+    while answered.len() < 4 * MANY {
+        let next = tokio::time::timeout(PATIENCE, replies.recv()).await;
+        let Some(Delivery::Message(answer)) = next.expect("an answer for each") else {
+            panic!("only answers are awaited")
+        };
+        let to = answer.subject.to_string();
+        let of = |uid: &str| to.starts_with(&format!("answers.{uid}-"));
+        if of("bad") {
+            assert_eq!(answer.headers.first("Tengen-Error"), Some("5"));
+        } else {
+            let (_, expected) = EXPECTED
+                .into_iter()
+                .find(|(uid, _)| of(uid))
+                .expect("one of ours");
+            let report: Value = serde_json::from_slice(&answer.body).expect("json");
+            assert_eq!(report, expected.json(), "{to}");
+        }
+        assert!(answered.insert(to.clone()), "a second answer to {to}");
+    }
+    // Whatever would be said twice has been said by the time a later request is answered.
+    assert_eq!(scene.ask("three").await, Ok(Expected(4, 3, 0).json()));
+    assert!(replies.try_recv().is_none(), "a second answer");
+}
+
+async fn f63c_a_repeated_push_is_told_what_became_of_the_first(kind: Kind) {
+    let scene = Scene::start(kind).await;
+    let expected = (
+        202,
+        json!({"accepted": true, "clients": 4, "nodes": 3, "missing": 0}),
+    );
+    for _ in 0..3 {
+        let headers = [("Idempotency-Key", "order-7")];
+        assert_eq!(scene.http("three", &headers).await, expected);
+    }
+    let nodes = (0..3)
+        .map(|node| crate::cluster::metric(&scene.cluster, node, "tengen_ingest_duplicates_total"));
+    let duplicates = futures_util::future::join_all(nodes).await;
+    assert_eq!(duplicates, [2, 2, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f63_a_dead_holder_is_missing_until_presence_has_given_it_up() {
+    let mut scene = Scene::start(Kind::Local).await;
+    let names = ["n0", "n1", "n2"].map(|name| NodeId::parse(name).expect("valid"));
+    let collector = |uid: &str| {
+        rendezvous(uid.as_bytes(), &names)
+            .expect("one of them")
+            .as_str()
+    };
+    // Users of n2 and n0 whose reports n0 puts together, and others whose reports n2 does.
+    let find = |node: &str| {
+        (0..)
+            .map(|n| format!("user-{n}"))
+            .find(|uid| collector(uid) == node)
+    };
+    let (orphan, lost) = (find("n0").expect("some"), find("n2").expect("some"));
+    let mut clients = Vec::new();
+    for uid in [&orphan, &lost] {
+        for node in [0, 2] {
+            clients.push(scene.cluster.client(node, Some(uid)).await);
+        }
+        eventually("all know it", async || {
+            scene.ask(uid).await == Ok(Expected(2, 2, 0).json())
+        })
+        .await;
+    }
+    // It says nothing any more: no bye, no beat, no count.
+    drop(scene.cluster.take(2));
+    let asked = Instant::now();
+    assert_eq!(scene.ask(&orphan).await, Ok(Expected(1, 1, 1).json()));
+    assert!(
+        asked.elapsed() >= Duration::from_millis(200),
+        "{:?}",
+        asked.elapsed()
+    );
+    // The one that would have answered is gone: the asker has its own deadline.
+    assert_eq!(scene.ask(&lost).await, Err(RequestError::Timeout));
+    assert_eq!(scene.handle(0, &lost).await, Err(ReportError::Silent));
+    assert_eq!(
+        scene.http(&lost, &[]).await,
+        (202, json!({"accepted": true}))
+    );
+    // Six seconds of silence and the grace later it is nobody's holder and collects nothing.
+    for uid in [&orphan, &lost] {
+        let given_up = async || scene.ask(uid).await == Ok(Expected(1, 1, 0).json());
+        eventually("another one answers", given_up).await;
+    }
+}
