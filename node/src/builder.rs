@@ -82,6 +82,12 @@ impl NodeBuilder {
 
     /// Registers `handler` for the event `namespace/name`, or for the rest of a namespace by
     /// `namespace/*`. Events of one session reach their handlers in order, one after another.
+    ///
+    /// Two ids are the cluster's own: `chsk/uidport-open` when a user's first client, on any node,
+    /// has come, and `chsk/uidport-close` when the last has gone and the grace is over.
+    /// Their handlers run on one node of the cluster, which takes the [`Uid`] as argument, in order
+    /// per user: once as long as nothing fails, at least once when that node dies. Give them to every
+    /// node: any of them may come to be the one.
     pub fn on<A, H: Handler<A>>(mut self, pattern: &str, handler: H) -> Self {
         self.registry.on(pattern, handler);
         self

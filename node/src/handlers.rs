@@ -9,4 +9,5 @@ pub(crate) mod reply;
 pub(crate) mod service;
 #[cfg(test)]
 mod tests;
+pub(crate) mod uidport;
 mod unhandled;

@@ -233,6 +233,7 @@ metrics! {
         Counter timed_out = "timed_out_total": "Handlers that ran over their limit.";
         Counter unhandled_events = "unhandled_events_total": "Events that no handler of this node took.";
         Counter no_handler = "no_handler_total": "Requests that neither a handler nor a service answers.";
+        Counter uidports_shed = "uidports_shed_total": "Users that came or went and whose handler did not run, because too many waited.";
     }
 }
 

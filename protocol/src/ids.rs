@@ -110,6 +110,10 @@ impl EventId {
     pub const STATE: &'static str = "chsk/state";
     /// Told to the client's own application at each hello: `[uid, data, first]`.
     pub const HANDSHAKE: &'static str = "chsk/handshake";
+    /// Told to a handler of the server: a user's first client, on any node, has come.
+    pub const UIDPORT_OPEN: &'static str = "chsk/uidport-open";
+    /// Told to a handler of the server: a user's last client, on any node, has gone.
+    pub const UIDPORT_CLOSE: &'static str = "chsk/uidport-close";
 
     /// Reads an event id; reserved ones are legal here, see [`EventId::is_reserved`].
     ///

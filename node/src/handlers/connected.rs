@@ -67,6 +67,14 @@ impl Connected {
         }
     }
 
+    /// Of what no client sent: there is no request behind it.
+    pub(crate) fn none() -> Connected {
+        let (parts, ()) = Request::new(()).into_parts();
+        let peer = SocketAddr::from(([0, 0, 0, 0], 0));
+        let null = Data::null(Codec::Cbor);
+        Connected::new(parts, peer, Transport::Ws, &Identified::default(), &null)
+    }
+
     /// Keeps a POST's own request, and of its session's `hello` what it said: params, handshake
     /// data, and, if this request has none, the extensions. They cannot travel to another node, and
     /// what the app's layers put there at the hello is still true of the client.

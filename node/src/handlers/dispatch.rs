@@ -62,6 +62,11 @@ impl Dispatcher {
         }))
     }
 
+    /// Where events are handled.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.0.place
+    }
+
     /// Starts what waits in the session's inbox, unless its items are being worked off already.
     ///
     /// Never waits; to be called without the port's lock. At most one task per session works off
@@ -183,7 +188,7 @@ impl Dispatcher {
     }
 
     /// Runs a handler to its end, to its limit, or to the node's.
-    async fn run(&self, route: &Route, event: Event, limit: Instant) {
+    pub(super) async fn run(&self, route: &Route, event: Event, limit: Instant) {
         let Ok(running) = catch_unwind(AssertUnwindSafe(|| {
             route.call(event.clone(), event.reply())
         })) else {
@@ -200,7 +205,13 @@ impl Dispatcher {
         };
         match ended {
             Some(Ok(None)) => {}
-            Some(Ok(Some(_))) => self.metrics().refused.increment(),
+            Some(Ok(Some(refusal))) => {
+                self.metrics().refused.increment();
+                if !event.is_from_client() {
+                    // Nobody else is told.
+                    tracing::warn!(event = %event.id, error = %refusal, "handler refused");
+                }
+            }
             Some(Err(_)) => self.panicked(&event),
             None => {
                 self.metrics().timed_out.increment();

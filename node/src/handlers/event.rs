@@ -125,6 +125,14 @@ impl Event {
         &self.data
     }
 
+    /// Whether a client sent it. `chsk/uidport-open` and `chsk/uidport-close` come from the cluster:
+    /// of those only [`id`](Self::id), [`uid`](Self::uid), the value and what belongs to this node
+    /// mean anything.
+    pub fn is_from_client(&self) -> bool {
+        // Positions count from 1.
+        self.position > 0
+    }
+
     /// Who sent it; `None` for an anonymous client. Never what the client merely claims.
     pub fn uid(&self) -> Option<&Uid> {
         self.port.uid.as_ref()

@@ -34,6 +34,9 @@ use crate::identity::session_map::SessionMap;
 /// | [`Event`] | all of this | – |
 ///
 /// A refused argument is told to the client as the error named here; the handler does not run.
+///
+/// Handlers of `chsk/uidport-open` and `chsk/uidport-close` take the [`Uid`] (it is the value, too),
+/// [`EventId`], [`NodeId`] and [`Handle`]; there is no client, so what only a client has is refused.
 pub trait FromEvent: Sized {
     /// Whether this argument takes the [`Reply`] away. Such a handler returns `()`.
     const TAKES_REPLY: bool = false;
@@ -74,18 +77,36 @@ from_event! {
     Data: event => event.data().clone();
     Codec: event => event.codec();
     Option<Uid>: event => event.uid().cloned();
+    NodeId: event => event.node().clone();
+    Option<SessionMap>: event => event.session_map();
+    Handshake: event => Handshake(event.handshake());
+    Handle: event => event.handle().clone();
+}
+
+/// The same for what only a client has.
+macro_rules! from_client {
+    ($($type:ty: $event:ident => $value:expr;)*) => {$(
+        impl FromEvent for $type {
+            fn from_event($event: &Event, _: &mut Option<Reply>) -> Result<Self, Refusal> {
+                if $event.is_from_client() {
+                    Ok($value)
+                } else {
+                    Err(missing("a client, and this event is the cluster's own"))
+                }
+            }
+        }
+    )*};
+}
+
+from_client! {
     ClientId: event => event.client().clone();
     SessionId: event => event.session().clone();
-    NodeId: event => event.node().clone();
     Parts: event => event.parts();
     HeaderMap: event => event.headers();
     Uri: event => event.parts().uri;
     Method: event => event.parts().method;
-    Option<SessionMap>: event => event.session_map();
-    Handshake: event => Handshake(event.handshake());
     SocketAddr: event => event.peer();
     Transport: event => event.transport();
-    Handle: event => event.handle().clone();
 }
 
 impl FromEvent for Uid {

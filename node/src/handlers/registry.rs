@@ -130,7 +130,8 @@ pub enum RegistrationError {
     /// Neither `ns/name` nor `ns/*`.
     #[error("{pattern:?} is no event id: {cause}")]
     BadPattern { pattern: String, cause: Refusal },
-    /// Under `chsk/`, which is the library's: a client cannot send it and no such hook exists.
+    /// Under `chsk/`, which is the library's: a client cannot send it, and the only hooks there are
+    /// `chsk/uidport-open` and `chsk/uidport-close`.
     #[error("{pattern:?}: ids under chsk/ belong to the library")]
     Reserved { pattern: String },
     /// The pattern has a handler already.
@@ -183,6 +184,11 @@ impl Registry {
             .or(self.any.as_ref())
     }
 
+    /// The handler of this very id.
+    pub(crate) fn exact(&self, id: &str) -> Option<Arc<Route>> {
+        self.exact.get(id).cloned()
+    }
+
     fn add(&mut self, pattern: &str, route: Arc<Route>) {
         let (map, key) = match pattern.strip_suffix("/*") {
             // Any name will do to have the namespace checked.
@@ -215,7 +221,8 @@ fn legal(pattern: &str, id: &str) -> Result<(), RegistrationError> {
         pattern: pattern.into(),
         cause,
     })?;
-    if id.is_reserved() {
+    let is_uidport = [EventId::UIDPORT_OPEN, EventId::UIDPORT_CLOSE].contains(&id.as_str());
+    if id.is_reserved() && !is_uidport {
         return Err(RegistrationError::Reserved {
             pattern: pattern.into(),
         });

@@ -6,6 +6,7 @@ mod order;
 mod replies;
 mod service_faults;
 mod services;
+mod uidport;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

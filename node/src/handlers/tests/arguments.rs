@@ -272,6 +272,8 @@ fn a_pattern_that_can_never_match_or_is_taken_is_refused() {
         );
         assert!(refused.to_string().contains(pattern), "{refused}");
     }
+    let uidports = ["chsk/uidport-open", "chsk/uidport-close"];
+    assert_eq!(check(&uidports), Ok(()));
     for pattern in ["chsk/handshake", "chsk/unknown", "chsk/*"] {
         let refused = check(&[pattern]).unwrap_err();
         assert!(
