@@ -8,7 +8,7 @@ mod outbox;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
 use self::outbox::Outbox;
+use crate::handlers::uidport::Uidports;
 use crate::hub::Hub;
 use crate::hub::attendance::Change;
 use crate::metrics::Metrics;
@@ -32,6 +33,9 @@ use crate::peers::{Doors, Peers};
 
 /// Questions for this node's users that are answered at once; of snapshots only two go out.
 const MAX_SYNCS: usize = 64;
+/// How long a node that leaves waits for the application's handlers of users that came and went. The
+/// rest is run by the node that tells next.
+const LAST_HANDLERS: Duration = Duration::from_secs(5);
 /// Nodes that name users to this one at once.
 const MAX_DIFFERS: usize = 64;
 
@@ -47,6 +51,7 @@ pub(crate) struct Presence {
     nudged: Notify,
     failed: watch::Sender<Option<&'static str>>,
     outbox: Outbox,
+    uidports: Uidports,
     key_fingerprint: u64,
 }
 
@@ -56,6 +61,8 @@ pub(crate) struct Parts {
     pub bus: Bus,
     pub subjects: Subjects,
     pub peers: Peers,
+    /// What runs the application's handlers for users that come and go.
+    pub uidports: Uidports,
     /// Tells nodes whose cookies each other cannot read; 0 = no key was set.
     pub key_fingerprint: u64,
 }
@@ -77,11 +84,13 @@ impl Presence {
             bus,
             subjects,
             peers,
+            uidports,
             key_fingerprint,
         } = parts;
         let heard = listening::subscribe(&bus, &subjects).await?;
         let mut options = Options::new(hub.config().node.clone());
         options.key_fingerprint = key_fingerprint;
+        options.handlers = !uidports.is_empty();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
         let wall_ms = wall.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
         let metrics = Arc::clone(hub.metrics());
@@ -95,6 +104,7 @@ impl Presence {
             nudged: Notify::new(),
             failed: watch::Sender::new(None),
             outbox,
+            uidports,
             key_fingerprint,
         });
         presence.open(doors);
@@ -164,6 +174,7 @@ impl Presence {
     /// # Cancel safety
     /// May be dropped: the bye is then on its way, or the others find out by its silence.
     pub(crate) async fn leave(&self) {
+        self.uidports.finish(LAST_HANDLERS).await;
         self.attend();
         let actions = {
             let mut member = self.member.lock();

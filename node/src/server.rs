@@ -29,6 +29,7 @@ use crate::handlers::dispatch::Dispatcher;
 use crate::handlers::event::Place;
 use crate::handlers::registry::Registry;
 use crate::handlers::service::Services;
+use crate::handlers::uidport::{self, Uidports};
 use crate::identity::Identity;
 use crate::identity::cookie::CookieKey;
 use crate::interest::{self, EveryNode};
@@ -138,6 +139,7 @@ impl Node {
             limits,
             Arc::clone(&metrics),
         );
+        let uidports = uidport::Routes::of(&registry);
         let dispatcher = Dispatcher::new(
             registry,
             Some(services),
@@ -155,6 +157,14 @@ impl Node {
             node.clone(),
             config.session_ttl,
             Arc::clone(&metrics),
+        );
+        // They end after the clients' own: their last word is up to where they have run.
+        let uidports = Uidports::new(
+            uidports,
+            dispatcher.clone(),
+            config.handler_timeout,
+            background.clone(),
+            stop.clone(),
         );
         let start: Start = Arc::new(move |port| dispatcher.start(port));
         let arrivals = Arrivals::new(arrival::Parts {
@@ -193,6 +203,7 @@ impl Node {
             bus: bus.clone(),
             subjects: presence_subjects,
             peers: peers.clone(),
+            uidports,
             // A key that only this process has differs from any other, and nobody expects more.
             key_fingerprint: config.cookie_key.as_ref().map_or(0, CookieKey::fingerprint),
         };

@@ -187,8 +187,18 @@ impl Dispatcher {
         );
     }
 
-    /// Runs a handler to its end, to its limit, or to the node's.
-    pub(super) async fn run(&self, route: &Route, event: Event, limit: Instant) {
+    async fn run(&self, route: &Route, event: Event, limit: Instant) {
+        self.run_until(route, event, limit, &self.0.shutdown).await;
+    }
+
+    /// Runs a handler to its end, to its limit, or to that of the node's part which it belongs to.
+    pub(super) async fn run_until(
+        &self,
+        route: &Route,
+        event: Event,
+        limit: Instant,
+        shutdown: &CancellationToken,
+    ) {
         let Ok(running) = catch_unwind(AssertUnwindSafe(|| {
             route.call(event.clone(), event.reply())
         })) else {
@@ -198,7 +208,7 @@ impl Dispatcher {
         let ended = tokio::select! {
             biased;
             ended = timeout_at(limit, &mut running) => ended.ok(),
-            () = self.0.shutdown.cancelled() => {
+            () = shutdown.cancelled() => {
                 event.refuse(Refusal::new(ErrorCode::CLOSED, "the node is stopping"));
                 return contained_drop(running);
             }

@@ -204,7 +204,10 @@ impl Uidports {
             return;
         };
         let limit = Instant::now() + self.0.handler_timeout;
-        self.0.dispatcher.run(route, event, limit).await;
+        let dispatcher = &self.0.dispatcher;
+        dispatcher
+            .run_until(route, event, limit, &self.0.stop)
+            .await;
     }
 
     /// An event that no client sent: its session is nobody's, and in no list.

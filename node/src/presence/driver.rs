@@ -91,7 +91,16 @@ impl Driver {
                     presence.answered(id, answer);
                 });
             }
-            Action::Told { epoch, n, .. } => presence.handled(epoch, n),
+            Action::Told {
+                epoch,
+                n,
+                opens,
+                closes,
+            } => {
+                let handled = Arc::clone(presence);
+                let done = move || handled.handled(epoch, n);
+                presence.uidports.told(opens, closes, done);
+            }
             Action::Exit { why } => {
                 tracing::error!(node = %presence.hub.config().node, why, "presence has failed");
                 presence.failed.send_replace(Some(why));

@@ -15,6 +15,7 @@ mod comings;
 mod departures;
 mod identities;
 mod moves;
+mod tellers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
