@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) use balancers::{Balancers, balancers};
 pub(crate) use browser::{Browser, browser};
-pub(crate) use nats::{nats_server, python_with_nats};
+pub(crate) use nats::{nats_server, python_with_nats, python3};
 pub(crate) use npm::npm_tool;
 
 use crate::exec::{self, in_path, output, run};
@@ -32,6 +32,7 @@ pub(crate) fn fetch_all(workspace: &Workspace) -> Result<()> {
     let Balancers { nginx, haproxy } = balancers()?;
     for (name, path) in [
         ("curl", curl()?),
+        ("python3", python3()?),
         ("nats-server", nats_server(workspace)?),
         ("wasm-bindgen", wasm_bindgen(workspace)?),
         ("wasm-opt", npm_tool(workspace, "wasm-opt")?),

@@ -12,6 +12,7 @@ macro_rules! each_transport {
 
 mod bad_input;
 mod comings;
+mod consumers;
 mod departures;
 mod identities;
 mod moves;
@@ -58,6 +59,8 @@ struct Heard {
     told: Vec<(Instant, String, bool)>,
     beats: BTreeMap<String, Beat>,
     byes: Vec<String>,
+    /// Whoever spoke last on the feed.
+    teller: Option<String>,
 }
 
 impl Heard {
@@ -80,6 +83,7 @@ impl Heard {
 
     fn changes(&mut self, feed: Feed) {
         let now = Instant::now();
+        self.teller = Some(feed.stream.teller.to_string());
         if let Said::Change { opens, closes } = feed.said {
             let opens = opens.into_iter().map(|uid| (now, uid.to_string(), true));
             let closes = closes.into_iter().map(|uid| (now, uid.to_string(), false));
@@ -126,6 +130,12 @@ impl Eavesdropper {
         let heard = self.heard.lock();
         let of = heard.told.iter().filter(|(_, of, _)| of == uid);
         of.map(|(_, _, there)| *there).collect()
+    }
+
+    /// Who tells.
+    fn teller(&self) -> String {
+        let teller = self.heard.lock().teller.clone();
+        teller.expect("something was told")
     }
 
     /// When the feed said the last thing of a user.

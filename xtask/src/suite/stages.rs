@@ -42,6 +42,7 @@ pub(super) fn all(suite: &mut Suite<'_>) {
             Err(_) => None,
         };
         tools::curl()?;
+        tools::python3()?;
         // Tests of other crates start the real binary.
         run(cargo(workspace).args(["build", "--package", "tengen-node", "--bins"]))?;
         let mut tests = cargo(workspace);

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::apt_install;
 use crate::exec::{in_path, output, run};
 use crate::workspace::Workspace;
 
@@ -59,6 +60,15 @@ pub(crate) fn nats_server(workspace: &Workspace) -> Result<PathBuf> {
     Ok(ours)
 }
 
+/// python3, whose standard library is all that an example of a service needs.
+pub(crate) fn python3() -> Result<PathBuf> {
+    if let Some(found) = in_path("python3") {
+        return Ok(found);
+    }
+    apt_install(&["python3"])?;
+    in_path("python3").context("python3 is installed but not in PATH")
+}
+
 /// A Python interpreter with nats-py, in an environment of its own.
 pub(crate) fn python_with_nats(workspace: &Workspace) -> Result<PathBuf> {
     let home = workspace.tools.join("python");
@@ -66,7 +76,7 @@ pub(crate) fn python_with_nats(workspace: &Workspace) -> Result<PathBuf> {
     if output(Command::new(&python).args(["-c", "import nats"])).is_ok() {
         return Ok(python);
     }
-    let system = in_path("python3").context("python3 is missing")?;
+    let system = python3()?;
     if run(Command::new(&system)
         .args(["-m", "venv", "--clear"])
         .arg(&home))

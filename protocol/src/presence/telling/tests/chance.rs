@@ -88,30 +88,3 @@ fn f52_f53_without_faults_opens_and_closes_alternate_and_handlers_run_once_each(
         assert!(ran.count() <= 1, "handlers run on the teller alone");
     }
 }
-
-/// What a test build can switch off, and these worlds then notice. The others are for the
-/// simulation of whole nodes.
-#[cfg(feature = "mutations")]
-#[test]
-fn each_rule_of_the_feed_that_is_switched_off_is_noticed() {
-    use crate::presence::rules::{Rule, suspend};
-
-    for rule in [
-        Rule::LevelTriggered,
-        Rule::AllFollow,
-        Rule::FeedOverBase,
-        Rule::FeedGapRestarts,
-        Rule::ReconnectRestarts,
-        Rule::BasePageReplaces,
-        Rule::NewTellerReloads,
-        Rule::BaseByTellerAlone,
-    ] {
-        let noticed = (0..60).any(|seed| {
-            suspend(Some(rule));
-            let survived = std::panic::catch_unwind(|| trouble(seed));
-            suspend(None);
-            survived.is_err()
-        });
-        assert!(noticed, "{rule:?}: {}", rule.words());
-    }
-}
