@@ -240,6 +240,7 @@ impl Peer {
             self.apply(seq, &changes, view, now);
         } else {
             sync.keep(seq, changes);
+            self.close_gap(soon);
         }
         if trust && next && self.replay(view, now) {
             self.settle(until, view);
@@ -270,18 +271,24 @@ impl Peer {
         }
         if beat.seq > self.seq {
             if self.sync.is_some() || !holds(Rule::BeatAheadSyncs) {
+                self.close_gap(soon);
                 return Heard::Applied;
             }
             self.fall_behind(self.seq > 0, soon, now);
             return Heard::Gap;
         }
         if view.held(self.hold) == (beat.users, beat.digest) || !holds(Rule::DigestIsCompared) {
-            self.unmatched = 0;
+            (self.unmatched, self.full_at) = (0, None);
             self.settle(until, view);
             return Heard::Applied;
         }
         if self.sync.is_some() {
             return Heard::Applied;
+        }
+        if let Some(at) = self.full_at {
+            // Only a gap was closed meanwhile.
+            self.fall_behind(false, at.max(soon), now);
+            return Heard::Differs;
         }
         self.unmatched = self.unmatched.saturating_add(1);
         let at = match self.unmatched {
@@ -289,6 +296,7 @@ impl Peer {
             _ if !holds(Rule::MismatchBacksOff) => soon,
             again => soon.plus(MISMATCH_MS << (again - 2).min(6)),
         };
+        self.full_at = Some(at);
         self.fall_behind(false, at, now);
         Heard::Differs
     }

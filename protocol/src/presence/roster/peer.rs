@@ -50,8 +50,10 @@ pub(super) struct Peer {
     pub(super) sync: Option<Sync>,
     /// When it fell behind, or was last seen to come nearer.
     pub(super) behind_since: Millis,
-    /// Digests in turn that did not match.
+    /// Digests in turn that did not match, one for each snapshot.
     pub(super) unmatched: u32,
+    /// When everything is to be asked for anew because a digest did not match.
+    pub(super) full_at: Option<Millis>,
     /// Questions in turn without an answer.
     pub(super) misses: u32,
     pub(super) asked_at: Option<Millis>,
@@ -101,6 +103,7 @@ impl Peer {
             sync: None,
             behind_since: now,
             unmatched: 0,
+            full_at: None,
             misses: 0,
             asked_at: None,
         }
@@ -126,6 +129,8 @@ impl Peer {
         }
         (self.epoch, self.hold) = (epoch, hold);
         (self.seq, self.ahead) = (0, 0);
+        // What was wrong with the former life is not this one's fault.
+        (self.unmatched, self.misses, self.full_at) = (0, 0, None);
     }
 
     /// It is gone: its users wait the grace out.
@@ -166,6 +171,22 @@ impl Peer {
             changes: 0,
             ask: Ask::At(at.max(soonest)),
         });
+    }
+
+    /// Something is missing while everything is to be asked for, but only later: the missing deltas
+    /// alone are cheap, and had at once.
+    pub(super) fn close_gap(&mut self, soon: Millis) {
+        let later = self.full_at.is_some_and(|at| at > soon);
+        if let Some(sync) = &mut self.sync
+            && !sync.trust
+            && sync.fill.is_none()
+            && matches!(sync.ask, Ask::At(_))
+            && later
+            && holds(Rule::RingReplays)
+        {
+            sync.trust = true;
+            sync.ask = Ask::At(soon);
+        }
     }
 
     pub(super) fn apply(

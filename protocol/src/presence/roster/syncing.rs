@@ -246,7 +246,7 @@ impl Peer {
         sync.trust = holds(Rule::RingReplays);
         self.old
             .push((std::mem::replace(&mut self.hold, hold), false));
-        self.seq = seq;
+        (self.seq, self.full_at) = (seq, None);
         let whole = self.replay(view, now);
         // The rest is about later deltas; what the snapshot has replaced goes now.
         let sync = self.sync.take();

@@ -218,6 +218,50 @@ fn digests_that_never_match_become_no_storm_of_snapshots_and_keep_nobody_from_be
     assert!(me.roster.nodes().all(|node| node.synced));
 }
 
+/// A node whose digest did not match often, so that the next snapshot is far away.
+fn never_matching() -> (Node, Other) {
+    let mut me = Node::ready("n1");
+    let mut n2 = Other::new("n2", 5);
+    me.hear(n2.delta(&[("a", WS)]));
+    for _ in 0..60 {
+        let mut beat = n2.beat_itself();
+        beat.digest ^= 1;
+        me.hear(Message::Beat(beat));
+        for (_, ask) in me.roster.take_asks(me.now) {
+            me.answer(&n2, n2.answer(&ask, 1_000));
+        }
+        me.pass(1_000);
+    }
+    (me, n2)
+}
+
+#[test]
+fn a_gap_is_closed_at_once_also_while_a_snapshot_is_put_off() {
+    let (mut me, mut n2) = never_matching();
+    for name in ["b", "c", "d"] {
+        n2.delta(&[(name, POLL)]);
+        me.hear(n2.delta(&[(name, WS)]));
+        let ask = me.ask();
+        assert_eq!(ask.have_seq, Some(n2.seq - 2));
+        me.answer(&n2, n2.answer(&ask, 2));
+        assert_eq!(me.roster.kinds(&uid(name)), WS);
+        let mut beat = n2.beat_itself();
+        beat.digest ^= 1;
+        assert_eq!(me.hear(Message::Beat(beat)), Heard::Differs);
+    }
+    assert_eq!(me.asks(), [], "and the snapshot is still put off");
+}
+
+#[test]
+fn a_new_life_is_not_to_blame_for_the_digests_of_the_former_one() {
+    let (mut me, _) = never_matching();
+    let mut again = Other::new("n2", 50);
+    again.delta(&[("b", WS)]);
+    me.hear(again.beat());
+    me.sync(&[&again]);
+    assert_eq!(me.roster.kinds(&uid("b")), WS);
+}
+
 #[test]
 fn deltas_that_wait_are_bounded_and_what_was_dropped_is_had_again() {
     let mut me = Node::ready("n1");
