@@ -217,34 +217,40 @@ impl Presence {
         let now = self.hub.now();
         // Each port's lock first, then presence's alone.
         let changes: Vec<_> = ports.iter().map(|port| port.attendance(now)).collect();
-        let mut member = self.member.lock();
-        for (port, changes) in ports.iter().zip(changes) {
-            let uid = port.uid.as_ref();
-            for change in changes {
-                match change {
-                    Change::Opened(transport) => member.opened(uid, transport, now),
-                    Change::Closed(transport) => member.closed(uid, transport, now),
-                    Change::Switched { from, to } => member.switched(uid, from, to, now),
-                    Change::Returned { was, by } => member.returned(uid, was, by, now),
-                    Change::HandedOver { transport, to } => {
-                        member.handed_over(uid, transport, &to, now);
+        self.change(|member| {
+            for (port, changes) in ports.iter().zip(changes) {
+                let uid = port.uid.as_ref();
+                for change in changes {
+                    match change {
+                        Change::Opened(transport) => member.opened(uid, transport, now),
+                        Change::Closed(transport) => member.closed(uid, transport, now),
+                        Change::Switched { from, to } => member.switched(uid, from, to, now),
+                        Change::Returned { was, by } => member.returned(uid, was, by, now),
+                        Change::HandedOver { transport, to } => {
+                            member.handed_over(uid, transport, &to, now);
+                        }
                     }
                 }
             }
-        }
+        });
+    }
+
+    /// Everything that may change the view goes through here.
+    fn change<R>(&self, f: impl FnOnce(&mut Member) -> R) -> R {
+        f(&mut self.member.lock())
     }
 
     /// Lets time pass, and says what is to be done and when to come back.
     fn tick(&self, now: Millis) -> (Vec<Action>, Millis) {
-        let mut member = self.member.lock();
-        member.tick(now);
-        (member.take_actions(), member.next())
+        self.change(|member| {
+            member.tick(now);
+            (member.take_actions(), member.next())
+        })
     }
 
     fn heard(&self, channel: Channel, bodies: impl Iterator<Item = Bytes>) {
         let now = self.hub.now();
-        {
-            let mut member = self.member.lock();
+        self.change(|member| {
             for body in bodies {
                 self.metrics().heard_bytes.add(body.len() as u64);
                 match member.heard(channel, &body, now) {
@@ -252,18 +258,18 @@ impl Presence {
                     Err(bad) => self.metrics().count_bad(&bad),
                 }
             }
-        }
+        });
         self.nudged.notify_one();
     }
 
     fn missed(&self, channel: Channel) {
-        self.member.lock().missed(channel, self.hub.now());
+        self.change(|member| member.missed(channel, self.hub.now()));
         self.nudged.notify_one();
     }
 
     /// `None`: this node keeps silent, because it has nothing to say or cannot read the question.
     fn asked(&self, door: Door, body: &Bytes) -> Option<Bytes> {
-        let asked = self.member.lock().asked(door, body, self.hub.now());
+        let asked = self.change(|member| member.asked(door, body, self.hub.now()));
         self.nudged.notify_one();
         match asked {
             Ok(answer) => {
@@ -283,7 +289,7 @@ impl Presence {
         if answer.is_err() {
             self.metrics().unanswered.increment();
         }
-        let read = self.member.lock().answered(id, answer, self.hub.now());
+        let read = self.change(|member| member.answered(id, answer, self.hub.now()));
         if let Err(bad) = read {
             self.metrics().count_bad(&bad);
         }
@@ -291,7 +297,7 @@ impl Presence {
     }
 
     fn bus(&self, up: bool, server: &str) {
-        self.member.lock().bus(up, server, self.hub.now());
+        self.change(|member| member.bus(up, server, self.hub.now()));
         self.nudged.notify_one();
     }
 }
