@@ -25,6 +25,10 @@ const USURPED_MS: u64 = 60_000;
 /// long, up to sixty-four times.
 const MISMATCH_MS: u64 = 1_000;
 
+/// A node of which only a lower epoch was heard for so long, in milliseconds, began again with a
+/// clock that had stepped back: two of its beats, and none of the former life.
+const AGAIN_MS: u64 = 2_500;
+
 impl Roster {
     /// A message came. Costs by the users it names.
     pub fn hear(&mut self, message: Message, now: Millis) -> Heard {
@@ -162,9 +166,15 @@ impl Roster {
             let peer = hold.map(|hold| Peer::new(epoch, hold, now));
             return peer.is_some_and(|peer| self.peers.insert(node.clone(), peer).is_none());
         };
+        let lower = epoch < peer.epoch && holds(Rule::LowerEpochIgnored);
         match peer.life {
-            Life::Alive if epoch == peer.epoch => return true,
-            Life::Alive if epoch < peer.epoch && holds(Rule::LowerEpochIgnored) => return false,
+            Life::Alive if epoch == peer.epoch => {
+                peer.contradicted = None;
+                return true;
+            }
+            Life::Alive if lower && now < peer.contradicted.get_or_insert(now).plus(AGAIN_MS) => {
+                return false;
+            }
             // What was said before the Bye may still be on its way.
             Life::Left(at) if epoch <= peer.epoch && now < at.plus(self.ttl_ms) => return false,
             Life::Silent(_) if epoch == peer.epoch && self.view.revive(peer.hold) => {}
@@ -191,7 +201,7 @@ impl Roster {
 
 /// What of a peer others depend on.
 fn outlook(peer: &Peer) -> (Life, Epoch, bool, bool) {
-    (peer.life, peer.epoch, peer.ready, peer.sync.is_some())
+    (peer.life, peer.epoch, peer.ready, peer.is_doubtful())
 }
 
 /// The cluster's clients without a uid, but for those of one node.

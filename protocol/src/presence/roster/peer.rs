@@ -42,6 +42,8 @@ pub(super) struct Peer {
     /// A member since.
     pub(super) since: Millis,
     pub(super) heard_at: Millis,
+    /// Since when only a lower epoch of its id is heard.
+    pub(super) contradicted: Option<Millis>,
     pub(super) ready: bool,
     pub(super) anonymous: [u64; 2],
     pub(super) server_id: Arc<str>,
@@ -96,6 +98,7 @@ impl Peer {
             life: Life::Alive,
             since: now,
             heard_at: now,
+            contradicted: None,
             ready: false,
             anonymous: [0; 2],
             server_id: "".into(),
@@ -111,6 +114,11 @@ impl Peer {
 
     pub(super) fn is_alive(&self) -> bool {
         self.life == Life::Alive
+    }
+
+    /// Whether its users are not known, or perhaps others.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.sync.is_some() || self.contradicted.is_some()
     }
 
     /// It lives under another epoch: nothing of it is known, and what was stays for a while.
@@ -131,6 +139,7 @@ impl Peer {
         (self.seq, self.ahead) = (0, 0);
         // What was wrong with the former life is not this one's fault.
         (self.unmatched, self.misses, self.full_at) = (0, 0, None);
+        self.contradicted = None;
     }
 
     /// It is gone: its users wait the grace out.

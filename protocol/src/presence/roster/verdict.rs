@@ -56,8 +56,10 @@ impl Roster {
 
     fn waits_for(&self, peer: &Peer, now: Millis) -> bool {
         let hopeless = peer.misses >= HOPELESS_MISSES || peer.unmatched >= HOPELESS_DIGESTS;
-        let patient = self.verdict.is_ok() && now < peer.behind_since.plus(BEHIND_MS);
-        peer.sync.is_some() && !hopeless && !patient
+        let since = peer.contradicted.unwrap_or(peer.behind_since);
+        let patient = self.verdict.is_ok() && now < since.plus(BEHIND_MS);
+        let behind = peer.sync.is_some() && !hopeless;
+        (behind || peer.contradicted.is_some()) && !patient
     }
 
     fn majority(&self, now: Millis) -> Result<(), NotReady> {

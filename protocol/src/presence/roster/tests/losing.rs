@@ -166,15 +166,41 @@ fn an_answer_that_speaks_of_a_higher_epoch_begins_it() {
 }
 
 #[test]
-fn a_restart_whose_clock_stepped_back_is_heard_once_its_former_life_is_silent() {
-    let (mut me, _, n3) = three();
+fn a_restart_whose_clock_stepped_back_is_heard_when_its_former_life_says_nothing_more() {
+    let (mut me, n2, n3) = three();
     let mut again = Other::new("n2", 3);
     again.delta(&[("alice", WS)]);
-    assert_eq!(me.hear(again.beat()), Heard::Old);
-    me.pass_with(7_000, &[&again, &n3]);
+    me.pass_with(4_000, &[&n2, &again, &n3]);
+    assert_eq!(
+        me.view(),
+        ALL,
+        "a lower epoch changes nothing while the higher one speaks"
+    );
+    me.pass_with(2_000, &[&again, &n3]);
+    assert_eq!(me.view(), ALL);
+    me.pass_with(1_000, &[&again, &n3]);
     me.sync(&[&again]);
     me.pass_with(6_000, &[&again, &n3]);
     assert_eq!(me.view(), ["alice:ws@n2", "zoe:ws@n3"]);
+}
+
+#[test]
+fn a_node_that_was_paused_while_another_began_again_under_a_lower_epoch_is_not_ready_before_it_knows()
+ {
+    let (mut me, _, n3) = three();
+    me.now = me.now.plus(15_000);
+    let mut again = Other::new("n2", 3);
+    again.delta(&[("carol", WS)]);
+    me.roster.tick(me.now);
+    for _ in 0..20 {
+        me.pass_with(200, &[&again, &n3]);
+        let known = me.roster.kinds(&uid("carol")) == WS;
+        assert!(known || me.roster.ready().is_err());
+        for (_, ask) in me.roster.take_asks(me.now) {
+            me.answer(&again, again.answer(&ask, 2));
+        }
+    }
+    assert_eq!(me.roster.ready(), Ok(()));
 }
 
 #[test]
