@@ -245,6 +245,7 @@ metrics! {
         Counter answered = "answered_total": "Requests a service answered, errors of the application included.";
         Counter timed_out = "timed_out_total": "Requests a service did not answer within their deadline.";
         Counter failed = "failed_total": "Items that could not be handed on, and answers of services that were none.";
+        Counter ignored = "ignored_replies_total": "Answers on the bus that nobody waited for: a second one to a question, or one that came too late.";
     }
 }
 

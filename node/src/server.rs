@@ -105,6 +105,8 @@ impl Node {
             waiting: Arc::clone(&waiting),
             swept: Arc::clone(&swept),
             findings,
+            bus: bus.clone(),
+            metrics: Arc::clone(&metrics),
         };
         let spine = SpineConfig {
             hub: hub_config(&config, node.clone(), limits),

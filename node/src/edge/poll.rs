@@ -25,6 +25,7 @@ use self::refusal::Refusal;
 use self::relay::{Relay, relayed};
 use self::request::{Asks, Named};
 use super::Edge;
+use super::accept::patience::Patience;
 use super::upgrade::peer;
 use crate::handlers::connected::Connected;
 
@@ -79,31 +80,41 @@ pub(crate) async fn get(edge: &Arc<Edge>, request: Request) -> Response {
     // A future is never smaller than the largest it has been, and a held GET is held for long: what
     // comes before has a box of its own, and so has what few of them need.
     let answered = match Box::pin(asked(edge, request)).await {
-        Ok((caller, asks)) => held(edge, &caller, asks).await,
+        Ok((caller, asks, patience)) => held(edge, &caller, asks, patience).await,
         Err(refusal) => Err(refusal),
     };
     said(edge, answered)
 }
 
 /// Who asks, and for what. The request is gone when this returns: a held GET keeps none of it.
-async fn asked(edge: &Edge, request: Request) -> Result<(Caller, Asks), Refusal> {
-    let (parts, _) = request.into_parts();
+async fn asked(edge: &Edge, request: Request) -> Result<(Caller, Asks, Option<Patience>), Refusal> {
+    let (mut parts, _) = request.into_parts();
+    let patience = parts.extensions.remove::<Patience>();
     let named = Named::read(&parts.headers)?
         .ok_or_else(|| Refusal::malformed("Tengen-Session is missing"))?;
     let asks = Asks::read(parts.uri.query())?;
     let (caller, _) = caller(edge, &parts, named).await?;
-    Ok((caller, asks))
+    Ok((caller, asks, patience))
 }
 
-async fn held(edge: &Arc<Edge>, caller: &Caller, asks: Asks) -> Result<Response, Refusal> {
+async fn held(
+    edge: &Arc<Edge>,
+    caller: &Caller,
+    asks: Asks,
+    patience: Option<Patience>,
+) -> Result<Response, Refusal> {
     let hold = edge.polls.hold;
     let (codec, body) = match edge.poll_home(caller)? {
         Home::Here(port) => {
-            let body = edge.poll_session(&port, caller, asks, hold).await?;
+            let held = edge.poll_session(&port, caller, asks, hold, patience);
+            let body = held.await?;
             (Some(port.codec), body)
         }
         Home::Elsewhere(hint) => {
             let relay = &edge.polls.relay;
+            if let Some(patience) = patience {
+                patience.ask();
+            }
             Box::pin(relay.poll(edge, caller, hint, asks, hold)).await?
         }
     };

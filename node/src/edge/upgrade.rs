@@ -19,8 +19,8 @@ use fastwebsockets::upgrade::{is_upgrade_request, upgrade};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tengen_protocol::{CloseCode, Codec, Data, Transport};
-use tokio::net::TcpStream;
 
+use super::accept::replayed::Replayed;
 use super::connection::{Connection, Guest};
 use super::{Edge, poll};
 use crate::handlers::connected::Connected;
@@ -166,11 +166,11 @@ async fn begin(edge: Arc<Edge>, on_upgrade: OnUpgrade, codec: Codec, guest: Box<
     };
     let tracker = edge.tracker.clone();
     // On our own loop the socket is known; without the wrapping a connection is 0.2 KiB smaller.
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    match upgraded.downcast::<TokioIo<Replayed>>() {
         Ok(parts) => {
+            let (rest, socket) = parts.io.into_inner().into_parts();
             // Copied out: even an empty slice would keep hyper's 8 KiB for as long as it lives.
-            let unread = parts.read_buf.to_vec();
-            let socket = parts.io.into_inner();
+            let unread = [&parts.read_buf[..], &rest].concat();
             tracker.spawn(Connection::new(edge, socket, codec, guest, unread));
         }
         // TLS, or whatever stream the host's server has.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tengen_bus::Bus;
 use tengen_protocol::{Limits, Millis, NodeId};
 
 use crate::config::Config;
@@ -12,6 +13,7 @@ use crate::forward::inbound::Inbound;
 use crate::holder::Holder;
 use crate::hub::{Hub, HubConfig, sweep};
 use crate::interest::Fences;
+use crate::metrics::Metrics;
 use crate::moves::{Moves, Start};
 use crate::peers::Doors;
 
@@ -38,12 +40,16 @@ pub(super) struct Beside {
     pub(super) waiting: Arc<Waiting>,
     pub(super) swept: Arc<AtomicU64>,
     pub(super) findings: Findings,
+    pub(super) bus: Bus,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl sweep::Beside for Beside {
     fn second(&self, now: Millis) {
         self.waiting.sweep(now);
         self.swept.store(now.0, Ordering::Relaxed);
+        let ignored = &self.metrics.services.ignored;
+        ignored.add(self.bus.stats().ignored_replies - ignored.value());
     }
 
     fn moving(&self, found: &mut sweep::Found, last: bool) {

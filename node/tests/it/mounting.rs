@@ -17,8 +17,15 @@ use tower_http::cors::CorsLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::cluster::{Cluster, Kind, eventually};
+use crate::cluster::{Cluster, Kind, Net, eventually};
+use crate::each_way;
 use crate::heard::Heard;
+use crate::way::{Served, Way};
+
+each_way!(
+    f46_client_ids_are_random_per_client_and_may_be_chosen,
+    f94_two_channel_sockets_in_one_process_share_nothing,
+);
 
 fn echoing(builder: NodeBuilder) -> NodeBuilder {
     builder
@@ -30,9 +37,9 @@ fn echoing(builder: NodeBuilder) -> NodeBuilder {
         })
 }
 
-/// A node on a bus of its own, ready.
-async fn node() -> Node {
-    let node = echoing(Node::builder().bus(Bus::local()))
+/// A node on this bus, ready.
+async fn node(bus: Bus) -> Node {
+    let node = echoing(Node::builder().bus(bus))
         .build()
         .await
         .expect("the node builds");
@@ -68,7 +75,7 @@ async fn status(url: String) -> StatusCode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f01_one_call_mounts_one_path_and_leaves_other_routes_alone() {
-    let node = node().await;
+    let node = node(Bus::local()).await;
     let (listener, address) = listener().await;
     let app = Router::new()
         .route("/", get(async || "mine"))
@@ -102,7 +109,7 @@ async fn f01_one_call_mounts_one_path_and_leaves_other_routes_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f72_f96_the_same_holds_nested_under_axum_serve_behind_the_apps_layers() {
-    let node = node().await;
+    let node = node(Bus::local()).await;
     let (listener, address) = listener().await;
     let app = Router::new()
         .route("/", get(async || "mine"))
@@ -135,7 +142,7 @@ async fn f72_f96_the_same_holds_nested_under_axum_serve_behind_the_apps_layers()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f72_f96_the_same_holds_on_the_own_accept_loop() {
-    let node = node().await;
+    let node = node(Bus::local()).await;
     let (listener, address) = listener().await;
     let serving = tokio::spawn(node.serve(listener, node.router()));
     for codec in Codec::ALL {
@@ -148,38 +155,61 @@ async fn f72_f96_the_same_holds_on_the_own_accept_loop() {
     serving.await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f94_two_channel_sockets_in_one_process_share_nothing() {
-    let (left, right) = (node().await, node().await);
+async fn f94_two_channel_sockets_in_one_process_share_nothing(way: Way) {
+    let nets = [Net::start(way.bus).await, Net::start(way.bus).await];
+    let left = node(nets[0].bus().await).await;
+    let right = node(nets[1].bus().await).await;
     let (listener, address) = listener().await;
     let app = Router::new()
         .nest("/left", left.router())
         .nest("/right", right.router());
-    let serving = tokio::spawn(left.serve(listener, app));
-    let on_left = echoes(&format!("ws://{address}/left/chsk"), Codec::Cbor).await;
-    let on_right = echoes(&format!("ws://{address}/right/chsk"), Codec::Cbor).await;
+    let serving = match way.served {
+        Served::Own => tokio::spawn(left.serve(listener, app)),
+        Served::Axum => {
+            tokio::spawn(async move { axum::serve(listener, app).await.expect("it serves") })
+        }
+    };
+    // Both of one process, one of each side under one name: nothing tells them apart but the path.
+    let client = |side: &str| {
+        let url = format!("ws://{address}/{side}/chsk");
+        way.client(&url).client_id("the-same").connect()
+    };
+    let on_left = client("left").await.expect("it connects");
+    let on_right = client("right").await.expect("it connects");
+    for client in [&on_left, &on_right] {
+        let echo = client.request::<String>("test/echo", "hello").await;
+        assert_eq!(echo.as_deref(), Ok("hello"));
+    }
     let (mut to_left, mut to_right) = (Heard::by(&on_left), Heard::by(&on_right));
 
     left.handle()
         .send_to_all("test/side", "left")
         .await
-        .unwrap();
+        .expect("it works");
     right
         .handle()
         .send_to_all("test/side", "right")
         .await
-        .unwrap();
+        .expect("it works");
     assert_eq!(to_left.data::<String>("test/side").await, "left");
     assert_eq!(to_right.data::<String>("test/side").await, "right");
 
     right.shutdown().await;
+    eventually("the other side is gone", async || {
+        !on_right.state().borrow().open
+    })
+    .await;
+    assert!(on_left.state().borrow().open);
     left.handle()
         .send_to_all("test/side", "still")
         .await
-        .unwrap();
+        .expect("it works");
     assert_eq!(to_left.data::<String>("test/side").await, "still");
     left.shutdown().await;
-    serving.await.unwrap();
+    match way.served {
+        Served::Own => serving.await.expect("it does not panic"),
+        Served::Axum => serving.abort(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,9 +227,8 @@ async fn f95_a_stopped_node_has_closed_every_socket_and_ended_every_task() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f46_client_ids_are_random_per_client_and_may_be_chosen() {
-    let cluster = Cluster::with(Kind::Local, 1, |node| {
+async fn f46_client_ids_are_random_per_client_and_may_be_chosen(way: Way) {
+    let cluster = Cluster::with(way, 1, |node| {
         node.on("test/who", async |client: tengen_protocol::ClientId| {
             Answer(client.to_string())
         })
@@ -209,8 +238,8 @@ async fn f46_client_ids_are_random_per_client_and_may_be_chosen() {
         cluster.client(0, Some("alice")).await,
         cluster.client(0, Some("alice")).await,
     );
-    let one_id: String = one.request("test/who", &()).await.unwrap();
-    let two_id: String = two.request("test/who", &()).await.unwrap();
+    let one_id: String = one.request("test/who", &()).await.expect("it works");
+    let two_id: String = two.request("test/who", &()).await.expect("it works");
     assert_ne!(one_id, two_id);
     assert!(
         one_id.len() >= 16,
@@ -221,11 +250,18 @@ async fn f46_client_ids_are_random_per_client_and_may_be_chosen() {
         .client_id("kitchen-tablet")
         .connect()
         .await
-        .unwrap();
-    assert_eq!(
-        chosen.request("test/who", &()).await,
-        Ok("kitchen-tablet".to_owned())
-    );
+        .expect("it works");
+    // And it stays what it is, however often the client connects.
+    for _ in 0..2 {
+        assert_eq!(
+            chosen.request("test/who", &()).await,
+            Ok("kitchen-tablet".to_owned())
+        );
+        assert_eq!(one.request("test/who", &()).await, Ok(one_id.clone()));
+        for client in [&chosen, &one] {
+            client.reconnect().await.expect("it takes the command");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,13 +9,14 @@ use tengen_client::FailureKind;
 use tengen_node::Answer;
 use tengen_protocol::{Codec, Data, ErrorCode, Limits};
 
-use crate::cluster::{Cluster, eventually, soon};
+use crate::cluster::{Cluster, eventually, metric, soon};
 use crate::each_way;
 use crate::way::Way;
 
 each_way!(
     f10_a_service_on_any_node_receives_who_and_answers,
     f14b_f20_without_a_service_a_request_gets_no_handler_at_once,
+    f20_two_queue_groups_answer_and_one_reply_comes_the_second_is_counted,
     f10b_f17_a_services_errors_and_silence_reach_the_caller_as_such,
     f26_a_hundred_events_reach_a_service_in_order,
     f49_every_uid_and_event_id_reaches_a_service_unchanged,
@@ -129,6 +130,38 @@ async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(way: Way) 
     assert_eq!(
         (seen.subject.as_str(), seen.reply),
         ("tengen.event.test.nobody", None)
+    );
+}
+
+async fn f20_two_queue_groups_answer_and_one_reply_comes_the_second_is_counted(way: Way) {
+    let cluster = Cluster::start(way, 2).await;
+    let bus = cluster.service().await;
+    let answer = async |message: Message| {
+        let value = asked(&message).to::<Value>().expect("a value");
+        Ok(value.to_string().into())
+    };
+    let mut groups = Vec::new();
+    for queue in ["one", "two"] {
+        let group = Service::start(&bus, "tengen.request.test.*", queue, 16, answer).await;
+        groups.push(group.expect("the service subscribes"));
+    }
+    let client = cluster.client(0, Some("alice")).await;
+    for n in 1..=2_u64 {
+        // A second reply would be an item nobody waits for: the two ends would count apart.
+        assert_eq!(client.request("test/twice", &n).await, Ok(n));
+        let name = "tengen_services_ignored_replies_total";
+        eventually("the second is counted", async || {
+            metric(&cluster, 0, name).await == n
+        })
+        .await;
+        assert_eq!(metric(&cluster, 1, name).await, 0);
+    }
+    assert_eq!(
+        client
+            .request::<String>("test/twice", "last")
+            .await
+            .as_deref(),
+        Ok("last")
     );
 }
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::refusal::Refusal;
 use crate::edge::Edge;
+use crate::edge::accept::patience::Patience;
 use crate::hub::port::Port;
 use crate::metrics::Metrics;
 
@@ -27,6 +28,8 @@ pub(super) struct HeldPoll {
     /// For `until`, or before it for the window in which further pushes are waited for.
     alarm: Pin<Box<Sleep>>,
     parked: Option<Parked>,
+    /// Of the connection, until it is asked for.
+    patience: Option<Patience>,
     answered: bool,
 }
 
@@ -63,6 +66,7 @@ impl HeldPoll {
         port: &Arc<Port>,
         turn: PollTurn,
         hold: Duration,
+        patience: Option<Patience>,
     ) -> HeldPoll {
         let until = Instant::now() + hold;
         HeldPoll {
@@ -72,6 +76,7 @@ impl HeldPoll {
             until,
             alarm: Box::pin(tokio::time::sleep_until(until)),
             parked: None,
+            patience,
             answered: false,
         }
     }
@@ -150,6 +155,7 @@ impl Future for HeldPoll {
     type Output = Result<Bytes, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let until = self.until;
         loop {
             let alarm = match self.look(cx) {
                 Look::Wait(None) => self.until,
@@ -161,6 +167,10 @@ impl Future for HeldPoll {
             };
             if self.parked.is_none() {
                 self.parked = Some(Parked::new(&self.edge.metrics));
+            }
+            // Not for the window in which further pushes are waited for: that is over soon.
+            if let Some(patience) = self.patience.take_if(|_| alarm == until) {
+                patience.ask();
             }
             if self.alarm.deadline() != alarm {
                 self.alarm.as_mut().reset(alarm);

@@ -13,6 +13,7 @@ use super::held::HeldPoll;
 use super::refusal::Refusal;
 use super::request::Asks;
 use crate::edge::Edge;
+use crate::edge::accept::patience::Patience;
 use crate::handlers::connected::Connected;
 use crate::hub::port::Port;
 
@@ -76,12 +77,13 @@ impl Edge {
         caller: &Caller,
         asks: Asks,
         hold: Duration,
+        patience: Option<Patience>,
     ) -> Result<Bytes, Refusal> {
         let now = self.hub.now();
         // The GET before it is woken, and answered.
         let turn = port.change(|session| session.poll(caller.attempt, asks.n, asks.received, now));
         let turn = turn.map_err(|refused| self.refused(port, refused))?;
-        HeldPoll::new(self, port, turn, hold).await
+        HeldPoll::new(self, port, turn, hold, patience).await
     }
 
     /// Takes what a POST brings, starts its handlers and says how far it was counted; does not wait

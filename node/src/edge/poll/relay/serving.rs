@@ -108,7 +108,7 @@ async fn serve_poll(edge: &Arc<Edge>, poll: RelayedPoll) -> Bytes {
         }
         Err(refusal) => return refused(refusal),
     };
-    match edge.poll_session(&port, &caller, asks, hold).await {
+    match edge.poll_session(&port, &caller, asks, hold, None).await {
         Ok(body) => FromHome::Body(port.codec, body).encode(),
         Err(refusal) => refused(refusal),
     }
