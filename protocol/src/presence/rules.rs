@@ -106,6 +106,8 @@ rules! {
     ReadyGatesTelling,
     /// The ready node of the lowest epoch tells, so a joiner never takes over.
     LowestEpochTells,
+    /// A node that hears one of a lower epoch tell does not tell itself, whatever it thinks of that one.
+    HigherTellerYields,
     /// A new teller waits before it tells anything.
     NewTellerWaits,
     /// A new teller says reload first.

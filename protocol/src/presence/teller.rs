@@ -18,6 +18,9 @@ const LONGEST_WAIT_MS: u64 = 10_000;
 /// How often a teller marks where the feed stands.
 const MARK_MS: u64 = 5_000;
 
+/// An elder that tells is not interfered with for so long: until a mark of it has not come.
+const ELDER_MS: u64 = MARK_MS + 1_000;
+
 /// After a change the next one waits for so long, for others to be told with it.
 const TELL_EVERY_MS: u64 = 50;
 
@@ -36,6 +39,8 @@ pub struct Teller {
     handled: u64,
     state: State,
     named: BTreeSet<Uid>,
+    /// Who told last of those that come before this node, and when.
+    elder: Option<(NodeId, Millis)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,12 +78,22 @@ impl Teller {
             handled: 0,
             state: State::Off,
             named: BTreeSet::new(),
+            elder: None,
         }
     }
 
     /// Whether this node is telling: its flags of who has been told are the base.
     pub fn is_telling(&self) -> bool {
         matches!(self.state, State::Telling { .. })
+    }
+
+    /// Another node tells. This one may be wrong about who is to: it has been paused, or that node
+    /// came again with a clock that stepped back. Two that tell each other's users gone and there do
+    /// not do so for long, because the lower epoch goes on and the higher yields.
+    pub fn heard(&mut self, stream: &Stream, epoch: Epoch, now: Millis) {
+        if (stream.epoch, &stream.teller) < (epoch, &self.stream.teller) {
+            self.elder = Some((stream.teller.clone(), now));
+        }
     }
 
     /// Tells what is due, and appends it to `out`; to be published in that order.
@@ -89,7 +104,7 @@ impl Teller {
         now: Millis,
         out: &mut Vec<Feed>,
     ) {
-        if !turn.mine {
+        if !turn.mine || self.yields(view, now) {
             self.state = State::Off;
             self.named.clear();
             return;
@@ -191,6 +206,13 @@ impl Teller {
     /// The mark with which a node that leaves says up to where its handlers have run.
     pub fn last_mark(&self) -> Option<Feed> {
         self.is_telling().then(|| self.message(Said::Mark))
+    }
+
+    /// While an elder tells: until no mark of it has come for a while, or it is gone.
+    fn yields(&self, view: &impl Announced, now: Millis) -> bool {
+        let elder = self.elder.as_ref();
+        elder.is_some_and(|(node, at)| now < at.plus(ELDER_MS) && view.is_live(node))
+            && holds(Rule::HigherTellerYields)
     }
 
     fn has_waited(&self, since: Millis, loading: bool, now: Millis) -> bool {

@@ -29,6 +29,8 @@ pub struct Telling {
     owed: Owed,
     /// The application has handlers, so that it matters for which changes they have run.
     handlers: bool,
+    /// This node's, as of the last tick.
+    epoch: Epoch,
     next_look: Millis,
     actions: Vec<FeedAction>,
 }
@@ -75,6 +77,7 @@ impl Telling {
             owed: Owed::default(),
             me,
             handlers,
+            epoch: Epoch::default(),
             next_look: now,
             actions: Vec::new(),
         }
@@ -93,6 +96,9 @@ impl Telling {
         let feed = Feed::decode(body)?;
         if !holds(Rule::AllFollow) {
             return Ok(Followed::Old);
+        }
+        if feed.stream.teller != self.me {
+            self.teller.heard(&feed.stream, self.epoch, now);
         }
         let followed = self.follower.hear(&feed, view, now);
         if self.handlers && feed.stream.teller != self.me && !self.teller.is_telling() {
@@ -166,6 +172,7 @@ impl Telling {
         view: &mut impl Announced,
         now: Millis,
     ) {
+        self.epoch = epoch;
         let turn = Turn {
             mine: teller == Some(&self.me),
             epoch,

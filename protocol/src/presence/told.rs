@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::{Page, Roster};
-use crate::ids::Uid;
+use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
 
 /// Who is online as far as the feed has told: one flag per user.
@@ -33,6 +33,9 @@ pub trait Told {
 pub trait Announced: Told {
     /// Whether this user is there.
     fn is_announced(&self, uid: &Uid) -> bool;
+
+    /// Whether this node is there, in whatever life.
+    fn is_live(&self, node: &NodeId) -> bool;
 
     /// Those whose `told` is not their `announced`: since when, and whether announced.
     fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)>;
@@ -109,6 +112,10 @@ impl Told for Roster {
 impl Announced for Roster {
     fn is_announced(&self, uid: &Uid) -> bool {
         !self.kinds(uid).is_none()
+    }
+
+    fn is_live(&self, node: &NodeId) -> bool {
+        self.nodes().any(|known| known.id == node)
     }
 
     fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {

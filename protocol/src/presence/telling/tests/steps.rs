@@ -84,6 +84,7 @@ fn a_new_teller_waits_two_seconds_says_reload_and_then_only_what_differs() {
         view.announce(&uid(name), true, Millis(0));
     }
     let former = stream("n0");
+    view.gone.insert(node("n0"));
     let known = opens(&former, 3, "alice").encode();
     telling
         .heard(&known, &mut view, Millis(0))
@@ -105,6 +106,51 @@ fn a_new_teller_waits_two_seconds_says_reload_and_then_only_what_differs() {
     telling.tick(Some(&me), Epoch(7), &mut view, Millis(7_000));
     let mark = published(&mut telling);
     assert_eq!(mark, [message(&stream("n1"), 2, Said::Mark)], "every 5 s");
+}
+
+#[test]
+fn who_hears_an_elder_tell_does_not_tell_until_it_is_gone_or_silent_for_longer_than_its_marks() {
+    let me = node("n1");
+    let tells = |elder: &Stream, gone: bool| {
+        let mut telling = Telling::new(me.clone(), false, 1, Millis(0));
+        let mut view = View::default();
+        if gone {
+            view.gone.insert(elder.teller.clone());
+        }
+        let mut began = None;
+        for now in (0..20_000).step_by(100).map(Millis) {
+            telling.tick(Some(&me), Epoch(7), &mut view, now);
+            if telling.is_telling() && began.is_none() {
+                began = Some(now.0);
+                let mark = message(elder, 9, Said::Mark).encode();
+                telling.heard(&mark, &mut view, now).expect("a mark");
+                telling.tick(Some(&me), Epoch(7), &mut view, now);
+                if telling.is_telling() {
+                    return (began, began);
+                }
+            } else if telling.is_telling() {
+                return (began, Some(now.0));
+            }
+        }
+        (began, None)
+    };
+    let elder = Stream {
+        epoch: Epoch(6),
+        ..stream("n2")
+    };
+    // Six seconds after its mark, and the two that a new teller waits.
+    assert_eq!(tells(&elder, false), (Some(2_000), Some(10_000)));
+    assert_eq!(tells(&elder, true), (Some(2_000), Some(2_000)));
+    assert_eq!(
+        tells(&stream("n0"), false),
+        (Some(2_000), Some(10_000)),
+        "of equals the lower id"
+    );
+    assert_eq!(
+        tells(&stream("n2"), false),
+        (Some(2_000), Some(2_000)),
+        "it is to yield itself"
+    );
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(super) struct View {
     announced: BTreeSet<Uid>,
     pub(super) told: BTreeSet<Uid>,
     since: BTreeMap<Uid, Millis>,
+    /// Nodes that are known to be gone.
+    pub(super) gone: BTreeSet<NodeId>,
 }
 
 impl View {
@@ -69,6 +71,10 @@ impl Told for View {
 impl Announced for View {
     fn is_announced(&self, uid: &Uid) -> bool {
         self.announced.contains(uid)
+    }
+
+    fn is_live(&self, node: &NodeId) -> bool {
+        !self.gone.contains(node)
     }
 
     fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {

@@ -157,6 +157,14 @@ impl World {
         lowest.map(|node| node.id.clone())
     }
 
+    /// Those whose death all the others have seen.
+    fn gone(&self) -> BTreeSet<NodeId> {
+        let now = self.now;
+        let is_gone = |node: &&Node| node.dead.is_some_and(|at| now >= at.plus(DEATH_MS));
+        let gone = self.nodes.iter().filter(is_gone);
+        gone.map(|node| node.id.clone()).collect()
+    }
+
     pub(super) fn is_dead(&self, index: usize) -> bool {
         self.nodes[index].dead.is_some()
     }
@@ -198,12 +206,14 @@ impl World {
                 continue;
             }
             let teller = self.teller(index);
+            let gone = self.gone();
             let Node {
                 telling,
                 view,
                 epoch,
                 ..
             } = &mut self.nodes[index];
+            view.gone = gone;
             telling.tick(teller.as_ref(), *epoch, view, now);
             for action in telling.take_actions() {
                 self.act(index, action);
