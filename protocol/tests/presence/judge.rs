@@ -20,6 +20,9 @@ pub(crate) fn view(roster: &Roster, only: Option<Transport>) -> Vec<(Uid, Kinds)
     }
 }
 
+/// How often a teller marks where the feed stands.
+const MARK_MS: u64 = 5_000;
+
 /// What a view knows of the nodes: id, epoch, users, anonymous, and whether all is known.
 type Nodes = Vec<(NodeId, Epoch, u64, [u64; 2], bool)>;
 
@@ -170,6 +173,38 @@ impl World {
         );
         if self.plan.closely {
             judge_counts(roster, slot);
+        }
+    }
+
+    /// Under one teller for a while: everybody has heard what it told, by its marks at the latest.
+    pub(crate) fn judge_followers(&self) {
+        let last = self.told.reloaded_at.max(self.told.changed_at);
+        if last + MARK_MS + 3_000 > self.now {
+            return;
+        }
+        let members = self.nodes.iter().filter_map(|node| node.member.as_ref());
+        let ready = members.filter(|member| member.ready().is_ok());
+        let tellers: BTreeSet<&NodeId> = ready
+            .filter_map(|member| member.roster().teller())
+            .collect();
+        let Some(teller) = tellers.first().filter(|_| tellers.len() == 1) else {
+            return;
+        };
+        let teller = self.nodes.iter().filter(|node| node.id == **teller);
+        let Some(teller) = teller.filter_map(|node| node.member.as_ref()).next() else {
+            return;
+        };
+        let base: BTreeSet<Uid> = told(teller.roster()).into_iter().collect();
+        self.judge_consumers(&base);
+        for (slot, node) in self.nodes.iter().enumerate() {
+            if let Some(member) = &node.member {
+                let heard: BTreeSet<Uid> = told(member.roster()).into_iter().collect();
+                let other: Vec<&Uid> = base.symmetric_difference(&heard).take(5).collect();
+                assert!(
+                    other.is_empty(),
+                    "node {slot} has not heard the feed: {other:?}"
+                );
+            }
         }
     }
 

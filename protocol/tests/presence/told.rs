@@ -17,6 +17,7 @@ pub(crate) struct Told {
     /// How many events of each.
     pub(crate) events: BTreeMap<Uid, u64>,
     pub(crate) reloaded_at: u64,
+    pub(crate) changed_at: u64,
 }
 
 impl World {
@@ -32,6 +33,7 @@ impl World {
             Said::Mark => {}
             Said::Change { opens, closes } => {
                 self.say(|| format!("node {slot} tells {opens:?} come, {closes:?} gone"));
+                self.told.changed_at = self.now;
                 self.totals.told_open += opens.len() as u64;
                 self.totals.told_closed += closes.len() as u64;
                 for uid in closes {

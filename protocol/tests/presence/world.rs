@@ -237,7 +237,10 @@ impl World {
             }
             Happening::Mourned { users, died } => self.judge_mourned(&users, died),
             Happening::Hostile => self.hostile(),
-            Happening::Quiet => self.judge_views(),
+            Happening::Quiet => {
+                self.judge_views();
+                self.judge_followers();
+            }
             Happening::Settled => {
                 self.judge_what_was_told();
                 self.rounds_left -= 1;
