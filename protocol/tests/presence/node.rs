@@ -234,7 +234,10 @@ impl World {
             } => {
                 match door {
                     Door::Sync => self.totals.synced += 1,
-                    Door::Differs => self.totals.named += 1,
+                    Door::Differs => {
+                        self.totals.named += 1;
+                        self.hear_named(&body);
+                    }
                     Door::Told => {}
                 }
                 self.say(|| format!("node {slot} asks {node} at {door:?}"));
