@@ -24,6 +24,8 @@ pub(crate) struct Told {
     pub(crate) changed_at: u64,
     /// Since when the same process has told without a break, and when it did last.
     pub(crate) run: (u64, u64),
+    /// What was told before then, a teller has begun without.
+    unsure_until: u64,
     /// When each process said anything last.
     said: BTreeMap<(usize, u32), u64>,
     /// When a node named each user last.
@@ -54,6 +56,9 @@ impl World {
             Said::Reload => {
                 self.say(|| format!("node {slot} tells reload"));
                 self.told.reloaded_at = self.now;
+                if self.could_not_know(slot) {
+                    self.told.unsure_until = self.now;
+                }
                 self.totals.told_reload += 1;
             }
             Said::Mark => {}
@@ -74,11 +79,15 @@ impl World {
     }
 
     fn hear_event(&mut self, slot: usize, uid: Uid, open: bool) {
-        let before = self.told.last.get(&uid).is_some_and(|(open, _)| *open);
-        let excused = self.plan.has_loose_bus() || self.is_repeat_excused(slot, &uid);
+        let last = self.told.last.get(&uid).copied();
+        let (before, at) = last.unwrap_or((false, self.now));
+        let excused = at < self.told.unsure_until
+            || self.plan.has_loose_bus()
+            || self.is_repeat_excused(slot, &uid);
         assert!(
             before != open || excused,
-            "node {slot} tells {uid} {open} again"
+            "node {slot} tells {uid} {open} again, as was told {} ms ago",
+            self.now - at
         );
         *self.told.events.entry(uid.clone()).or_default() += 1;
         self.told.last.insert(uid, (open, self.now));
@@ -95,10 +104,15 @@ impl World {
             .named
             .get(uid)
             .is_some_and(|at| at + 500 > self.now);
+        named || self.could_not_know(slot)
+    }
+
+    /// No teller has said anything for so long that this process must have heard what was told.
+    fn could_not_know(&self, slot: usize) -> bool {
         let who = (slot, self.life(slot));
         let others = self.told.said.iter().filter(|(other, _)| **other != who);
         let last = others.map(|(_, at)| *at).max().unwrap_or(0);
-        named || last < self.nodes[slot].sound_since + LOADS_MS
+        last < self.nodes[slot].sound_since + LOADS_MS
     }
 
     /// A node names these to the teller.
