@@ -1,8 +1,9 @@
-//! A whole server to copy: seven handlers, pushes to users and to everyone, a login, and the example page.
+//! A whole server to copy: nine handlers, pushes to users and to everyone, a login, and the example page.
 //!
 //! `cargo run --example reference`, then open the address it prints in two tabs.
 //! Set `TENGEN_NATS_URL` (and one `TENGEN_COOKIE_KEY` for all) to run several of them as one cluster.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,8 +18,8 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tengen_node::config::{Config, Sources};
-use tengen_node::{Answer, AppError, Handle, Identity, LogLevel, Node, NodeBuilder, Payload};
-use tengen_node::{Reply, Telemetry, assets};
+use tengen_node::{Answer, AppError, Event, Handle, Identity, LogLevel, Node, NodeBuilder};
+use tengen_node::{Payload, Reply, Telemetry, assets};
 use tengen_protocol::{ClientId, Data, NodeId, Uid};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
@@ -56,6 +57,8 @@ pub fn handlers(builder: NodeBuilder, log: LogLevel) -> NodeBuilder {
         .on("example/note", note)
         .on("example/square-root", square_root)
         .on("example/broadcast", broadcast)
+        .on("example/who-is-online", who_is_online)
+        .on("example/connected-uids", connected_uids)
         .on(
             "example/toggle-loop",
             move |handle: Handle, node: NodeId| {
@@ -127,6 +130,29 @@ async fn broadcast(client: ClientId, handle: Handle) -> Result<(), AppError> {
             .map_err(not_pushed)?;
     }
     Ok(())
+}
+
+/// From now on the client is shown who is online, and where. Here anybody may see it: a server for
+/// more than a demo asks who it is.
+async fn who_is_online(event: Event, handle: Handle) -> Result<(), AppError> {
+    handle
+        .watch_for(&event, "example/online")
+        .map_err(|refusal| AppError::new(1004, refusal.message))
+}
+
+/// Prints who is online into the node's log, and into the page of whoever asks.
+async fn connected_uids(handle: Handle, node: NodeId) -> Answer<serde_json::Value> {
+    let online = handle.connected_uids();
+    let print = |uids: &BTreeSet<Uid>| -> Vec<String> {
+        uids.iter().take(100).map(ToString::to_string).collect()
+    };
+    let answer = json!({
+        "ws": print(&online.ws),
+        "poll": print(&online.poll),
+        "any": print(&online.any),
+    });
+    tracing::info!(%node, connected_uids = %answer, "who is online");
+    Answer(answer)
 }
 
 /// The reply may be given later, or by another task; here it comes after many a caller has given up.

@@ -39,6 +39,7 @@ async function open() {
   socket.on("chsk/error", ({ data }) => row("failed", "chsk/error", data));
   socket.on("chsk/state", () => {});
   socket.on("example/broadcast", ({ data }) => countBroadcast(data));
+  socket.on("example/online", ({ data }) => showOnline(data));
   socket.on("example/loop", ({ data, state }) => {
     row("push", "example/loop", data);
     // Each node has a loop of its own.
@@ -67,10 +68,60 @@ async function send(id, data) {
   if (!result.ok) row("failed", `${id} · ${result.error.kind}`, result.error.message);
 }
 
+// --- who is online ------------------------------------------------------------------------------
+
+/** Every user shown, and on which nodes by which transports. */
+const online = new Map();
+
+/** The node that shows us who is online does so as long as our session is there: elsewhere we ask again. */
+let shownBy;
+async function follow({ open, node, session }) {
+  const here = `${node} ${session}`;
+  if (!open || shownBy === here) return;
+  shownBy = here;
+  const { ok } = await socket.send("example/who-is-online", null);
+  if (!ok && shownBy === here) shownBy = undefined;
+}
+
+/** A list at first, then those who have changed; one who is on no node has gone. */
+function showOnline({ reset, listed, ready, count, users }) {
+  if (reset) online.clear();
+  for (const { uid, nodes } of users) {
+    if (nodes.length) online.set(uid, nodes);
+    else online.delete(uid);
+  }
+  const byName = [...online].sort(([a], [b]) => (a < b ? -1 : 1));
+  $("online").replaceChildren(...byName.map(([uid, nodes]) => userRow(uid, nodes)));
+  const anonymous = count.anonymous.ws + count.anonymous.poll;
+  $("counts").textContent = [
+    `${count.any} user${count.any === 1 ? "" : "s"}${listed ? "" : ", too many to list"}`,
+    `${count.ws} by WebSocket`,
+    `${count.poll} by long-poll`,
+    `${anonymous} client${anonymous === 1 ? "" : "s"} without a name`,
+    ...(ready ? [] : ["the node does not hear the cluster"]),
+  ].join(" · ");
+}
+
+function userRow(uid, nodes) {
+  const item = document.createElement("li");
+  item.dataset.uid = uid;
+  const name = document.createElement("b");
+  name.textContent = name.title = uid;
+  name.classList.toggle("me", uid === socket.state.uid);
+  item.append(name);
+  for (const { node, ws, poll } of nodes) {
+    const place = document.createElement("span");
+    place.textContent = `${node} · ${[ws && "ws", poll && "poll"].filter(Boolean).join(" + ")}`;
+    item.append(place);
+  }
+  return item;
+}
+
 // --- what is shown ------------------------------------------------------------------------------
 
 function showState(state) {
   const { open, downgrade } = state;
+  follow(state);
   $("status").dataset.open = String(open);
   showStatus();
   $("uid").textContent = state.uid ?? "anonymous";
@@ -163,6 +214,8 @@ click("logins", () => {
     setTimeout(() => identify("/login", { uid: $("login-uid").value || "alice" }), number * 100);
   }
 });
+
+click("print-uids", () => request("example/connected-uids", null));
 
 click("echo", () => request("example/echo", { text: $("text").value, at: new Date() }));
 click("note", () => send("example/note", { text: $("text").value }));

@@ -1,7 +1,9 @@
-//! The admin port: health for orchestrators, metrics, and pushes over HTTP for services that do not speak NATS.
+//! The admin port: health for orchestrators, metrics; pushes, and who is online, for services that do not speak NATS.
 
 mod pushing;
 mod refusal;
+mod users;
+mod watch;
 
 use std::sync::Arc;
 
@@ -11,8 +13,10 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tengen_protocol::Limits;
+use tokio::sync::Semaphore;
 
 use self::pushing::{kick, send_to_all, send_to_anonymous, send_to_uid};
+use self::users::{connected_uid, connected_uids, sessions};
 use crate::shared::Shared;
 use crate::telemetry::MetricsPage;
 
@@ -23,6 +27,19 @@ pub(crate) struct Admin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) page: MetricsPage,
     pub(crate) limits: Limits,
+    /// Room for watchers.
+    streams: Arc<Semaphore>,
+}
+
+impl Admin {
+    pub(crate) fn new(shared: Arc<Shared>, page: MetricsPage, limits: Limits) -> Admin {
+        Admin {
+            shared,
+            page,
+            limits,
+            streams: Arc::new(Semaphore::new(watch::MAX_STREAMS)),
+        }
+    }
 }
 
 /// The routes of the admin port. They ask for no password: whoever reaches the port may push to anyone.
@@ -41,6 +58,10 @@ pub(crate) fn routes(admin: Arc<Admin>) -> Router {
         .route("/v1/send-to-all", post(send_to_all))
         .route("/v1/send-to-anonymous", post(send_to_anonymous))
         .route("/v1/kick", post(kick))
+        .route("/v1/connected-uids", get(connected_uids))
+        .route("/v1/connected-uids/watch", get(watch::watch))
+        .route("/v1/connected-uids/{uid}", get(connected_uid))
+        .route("/v1/sessions", get(sessions))
         .layer(DefaultBodyLimit::max(body_limit))
         .with_state(admin)
 }

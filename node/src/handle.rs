@@ -1,4 +1,4 @@
-//! What an application does with a running node: push to users, kick them.
+//! What an application does with a running node: push to users, kick them; who is online it asks in `online::asking`.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -10,17 +10,19 @@ use tengen_bus::push::{Filter, Push, Target};
 use tengen_protocol::report::Report;
 use tengen_protocol::{Codec, RawEvent, Refusal, Uid};
 
+use crate::online::Online;
 use crate::push::{self, PushError, Pusher, ReportError};
 
 /// A node's face for the application. Cheap to clone, usable from any task.
 #[derive(Clone)]
 pub struct Handle {
     pusher: Arc<Pusher>,
+    pub(crate) online: Arc<Online>,
 }
 
 impl Handle {
-    pub(crate) fn new(pusher: Arc<Pusher>) -> Self {
-        Self { pusher }
+    pub(crate) fn new(pusher: Arc<Pusher>, online: Arc<Online>) -> Self {
+        Self { pusher, online }
     }
 
     /// Pushes `["namespace/name", data]` to every client of `uid`, on all nodes.

@@ -3,6 +3,7 @@
 pub(crate) mod attendance;
 pub(crate) mod budget;
 pub(crate) mod deliver;
+pub(crate) mod listing;
 pub(crate) mod members;
 pub(crate) mod port;
 mod settle;
@@ -14,7 +15,7 @@ pub(crate) mod user;
 pub(crate) mod window;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -67,7 +68,8 @@ pub(crate) struct Hub {
     started: Instant,
     sessions: DashMap<SessionId, Registration>,
     count: AtomicUsize,
-    next_shard: AtomicUsize,
+    /// Made so far.
+    ports: AtomicU64,
     groups: Arc<Groups>,
     budget: Arc<Budget>,
     line: Arc<Line>,
@@ -131,7 +133,7 @@ impl Hub {
             started: Instant::now(),
             sessions: DashMap::new(),
             count: AtomicUsize::new(0),
-            next_shard: AtomicUsize::new(0),
+            ports: AtomicU64::new(0),
             groups: Arc::new(Groups::new(routing)),
             budget: Arc::new(Budget::new(config.node_queue_bytes)),
             line: Arc::default(),
@@ -294,8 +296,8 @@ impl Hub {
 
     /// A session that nobody can find.
     pub(crate) fn unregistered(&self, session: Session) -> Arc<Port> {
-        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % Crowd::SHARDS;
-        Port::new(session, shard as u8, &self.budget, &self.line)
+        let number = self.ports.fetch_add(1, Ordering::Relaxed);
+        Port::new(session, number, self.now(), &self.budget, &self.line)
     }
 
     pub(crate) fn groups(&self) -> &Groups {

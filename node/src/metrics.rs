@@ -104,6 +104,7 @@ macro_rules! metrics {
     };
 }
 
+pub(crate) mod online;
 pub(crate) mod presence;
 mod reporting;
 
@@ -309,6 +310,8 @@ pub(crate) struct Metrics {
     pub reports: reporting::ReportMetrics,
     /// Who is online.
     pub presence: presence::PresenceMetrics,
+    /// Who asks for it.
+    pub online: online::OnlineMetrics,
 }
 
 impl Metrics {
@@ -326,6 +329,7 @@ impl Metrics {
         self.takeover.each(&mut f);
         self.reports.each(&mut f);
         self.presence.each(&mut f);
+        self.online.each(&mut f);
     }
 
     /// Every number at this moment (each exact, not all at one instant), always in one order.

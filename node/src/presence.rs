@@ -1,6 +1,7 @@
 //! Who is online, as this node knows it: the one value behind it, read by anybody, driven by one task.
 
 mod driver;
+pub(crate) mod kept;
 mod known;
 mod listening;
 mod outbox;
@@ -8,13 +9,12 @@ mod outbox;
 mod tests;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tengen_bus::{Bus, SubscribeError};
 use tengen_protocol::presence::{
-    Action, AskId, Channel, Door, Epoch, Member, NotReady, Options, Roster, Unanswered,
+    Action, AskId, Channel, Door, Epoch, Member, NotReady, Roster, Unanswered,
 };
 use tengen_protocol::subject::Subjects;
 use tengen_protocol::{Millis, NodeId};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::driver::Driver;
+use self::kept::Kept;
 use self::outbox::Outbox;
 use crate::handlers::uidport::Uidports;
 use crate::hub::Hub;
@@ -44,7 +45,7 @@ const MAX_DIFFERS: usize = 64;
 /// Everything but [`leave`](Self::leave) is answered from memory. The lock is a leaf: nothing is
 /// called and nothing awaited under it.
 pub(crate) struct Presence {
-    member: Mutex<Member>,
+    kept: Arc<Kept>,
     hub: Arc<Hub>,
     metrics: Arc<Metrics>,
     /// Something came in, so the next tick may be due earlier.
@@ -57,6 +58,7 @@ pub(crate) struct Presence {
 
 /// What presence works with.
 pub(crate) struct Parts {
+    pub kept: Arc<Kept>,
     pub hub: Arc<Hub>,
     pub bus: Bus,
     pub subjects: Subjects,
@@ -80,6 +82,7 @@ impl Presence {
         stop: &CancellationToken,
     ) -> Result<Arc<Presence>, SubscribeError> {
         let Parts {
+            kept,
             hub,
             bus,
             subjects,
@@ -88,17 +91,11 @@ impl Presence {
             key_fingerprint,
         } = parts;
         let heard = listening::subscribe(&bus, &subjects).await?;
-        let mut options = Options::new(hub.config().node.clone());
-        options.key_fingerprint = key_fingerprint;
-        options.handlers = !uidports.is_empty();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-        let wall_ms = wall.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0));
         let metrics = Arc::clone(hub.metrics());
         let outbox = Outbox::start(bus.clone(), &subjects, Arc::clone(&metrics), tracker, stop);
-        let member = Member::new(options, wall_ms, rand::random(), hub.now());
         hub.line().open();
         let presence = Arc::new(Presence {
-            member: Mutex::new(member),
+            kept,
             hub,
             metrics,
             nudged: Notify::new(),
@@ -123,7 +120,7 @@ impl Presence {
 
     /// Reads the view. Quick: connections and messages wait meanwhile.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&Roster) -> R) -> R {
-        f(self.member.lock().roster())
+        self.kept.with(f)
     }
 
     /// Whether this node may speak for the cluster.
@@ -131,7 +128,7 @@ impl Presence {
     /// # Errors
     /// [`NotReady`] says why not.
     pub(crate) fn is_ready(&self) -> Result<(), NotReady> {
-        self.member.lock().ready()
+        self.kept.ready()
     }
 
     /// Why this node has to end: another process has its id. `None` while it need not.
@@ -165,7 +162,7 @@ impl Presence {
 
     /// The application's handlers have run for all up to `n`.
     pub(crate) fn handled(&self, epoch: Epoch, n: u64) {
-        self.member.lock().handled(epoch, n);
+        self.kept.change(|member| member.handled(epoch, n));
     }
 
     /// Says bye, after everything that was to be said before; the others let this node's users wait
@@ -176,11 +173,10 @@ impl Presence {
     pub(crate) async fn leave(&self) {
         self.uidports.finish(LAST_HANDLERS).await;
         self.attend();
-        let actions = {
-            let mut member = self.member.lock();
+        let actions = self.kept.change(|member| {
             member.leave(self.hub.now());
             member.take_actions()
-        };
+        });
         for action in actions {
             if let Action::Publish { channel, body } = action {
                 self.outbox.publish(channel, body);
@@ -237,7 +233,7 @@ impl Presence {
 
     /// Everything that may change the view goes through here.
     fn change<R>(&self, f: impl FnOnce(&mut Member) -> R) -> R {
-        f(&mut self.member.lock())
+        self.kept.change(f)
     }
 
     /// Lets time pass, and says what is to be done and when to come back.

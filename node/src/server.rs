@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::parts::{Beside, doors, hub_config};
+use self::parts::{Beside, hub_config, open_doors};
 use crate::admin::{self, Admin};
 use crate::arrival::{self, Arrivals};
 use crate::builder::{BuildError, NodeBuilder};
@@ -35,6 +35,9 @@ use crate::identity::cookie::CookieKey;
 use crate::interest::{self, EveryNode};
 use crate::metrics::Metrics;
 use crate::moves::Start;
+use crate::online::{Online, Parts as OnlineParts};
+use crate::peers::Doors;
+use crate::presence::kept::Kept;
 use crate::presence::{self, Presence};
 use crate::push::Pusher;
 use crate::shared::Shared;
@@ -131,8 +134,25 @@ impl Node {
             &stop,
         )
         .await?;
-        let handle = Handle::new(Arc::clone(&pusher));
-
+        // A key that only this process has differs from any other, and nobody expects more.
+        let key_fingerprint = config.cookie_key.as_ref().map_or(0, CookieKey::fingerprint);
+        let uidports = uidport::Routes::of(&registry);
+        let kept = Kept::new(&hub, key_fingerprint, !uidports.is_empty());
+        let mut doors = Doors::default();
+        let online = Online::start(
+            OnlineParts {
+                node: node.clone(),
+                view: Arc::<Kept>::clone(&kept),
+                hub: Arc::clone(&hub),
+                peers: peers.clone(),
+                bus: bus.clone(),
+                subject: subjects.connected_uids(),
+            },
+            &mut doors,
+            &background,
+            &stop,
+        );
+        let handle = Handle::new(Arc::clone(&pusher), online);
         let presence_subjects = subjects.clone();
         let services = Services::new(
             bus.clone(),
@@ -141,7 +161,6 @@ impl Node {
             limits,
             Arc::clone(&metrics),
         );
-        let uidports = uidport::Routes::of(&registry);
         let dispatcher = Dispatcher::new(
             registry,
             Some(services),
@@ -199,15 +218,15 @@ impl Node {
             shutdown: closing.clone(),
             waiting,
         });
-        let mut doors = doors(&hub, &moves, fences, &start);
+        open_doors(&mut doors, &hub, &moves, fences, &start);
         let presence = presence::Parts {
+            kept,
             hub: Arc::clone(&hub),
             bus: bus.clone(),
             subjects: presence_subjects,
             peers: peers.clone(),
             uidports,
-            // A key that only this process has differs from any other, and nobody expects more.
-            key_fingerprint: config.cookie_key.as_ref().map_or(0, CookieKey::fingerprint),
+            key_fingerprint,
         };
         let presence = Presence::start(presence, &mut doors, &background, &stop).await?;
         reports.know(presence.clone());
@@ -238,11 +257,7 @@ impl Node {
             stop,
             swept,
         });
-        let admin = Arc::new(Admin {
-            shared: Arc::clone(&shared),
-            page,
-            limits,
-        });
+        let admin = Arc::new(Admin::new(Arc::clone(&shared), page, limits));
         Ok(Node {
             shared,
             edge,

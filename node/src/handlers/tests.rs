@@ -40,6 +40,7 @@ use crate::hub::{Attachment, Hub, HubConfig};
 use crate::identity::Identified;
 use crate::interest::EveryNode;
 use crate::metrics::Metrics;
+use crate::online::Online;
 use crate::peers::Peers;
 use crate::push::Pusher;
 
@@ -115,7 +116,7 @@ impl Setup {
         let forwards = Forwards::new(peers, node, metrics.clone());
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let place = Arc::new(Place {
-            handle: Handle::new(Arc::new(pusher)),
+            handle: Handle::new(Arc::new(pusher), Online::of_nobody(&hub, &self.bus)),
             hub: hub.clone(),
             forwards,
         });

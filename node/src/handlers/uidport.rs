@@ -110,11 +110,6 @@ impl Uidports {
         }))
     }
 
-    /// Whether there is anything to run.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.routes.is_empty()
-    }
-
     /// These users came, those went. `done` is called when their handlers have run, and those of
     /// everything told before.
     pub(crate) fn told(

@@ -151,6 +151,6 @@ impl Crowd {
     }
 
     fn of(&self, port: &Port) -> &Members {
-        self.shard(port.shard() as usize)
+        self.shard(port.shard())
     }
 }

@@ -12,7 +12,7 @@ use tengen_protocol::{ClientId, Codec, Millis, OutFrame, SessionId, Transport, U
 
 use super::attendance::{Attendance, Change, Line};
 use super::budget::Budget;
-use super::members::Seats;
+use super::members::{Crowd, Seats};
 use super::touched::Touched;
 use crate::handlers::connected::Connected;
 
@@ -30,7 +30,10 @@ pub(crate) struct Port {
     pub codec: Codec,
     /// How many concurrent handlers of this session run; bounded by the dispatcher.
     pub concurrent: AtomicU16,
-    shard: u8,
+    /// How many ports this node had made before it: what lists of sessions are ordered by.
+    pub number: u64,
+    /// Since when this node has the session.
+    pub since: Millis,
     seats: Seats,
     budget: Arc<Budget>,
     line: Arc<Line>,
@@ -125,7 +128,8 @@ impl Inner {
 impl Port {
     pub(crate) fn new(
         session: Session,
-        shard: u8,
+        number: u64,
+        since: Millis,
         budget: &Arc<Budget>,
         line: &Arc<Line>,
     ) -> Arc<Self> {
@@ -135,7 +139,8 @@ impl Port {
             uid: session.uid().cloned(),
             codec: session.codec(),
             concurrent: AtomicU16::new(0),
-            shard,
+            number,
+            since,
             seats: Seats::default(),
             budget: Arc::clone(budget),
             line: Arc::clone(line),
@@ -209,6 +214,22 @@ impl Port {
         touched: &mut Touched,
     ) -> Pushed {
         self.append(touched, |session| session.gap(reason, bounds))
+    }
+
+    /// The same for what is of no use where the session goes on elsewhere: puts it in line only
+    /// while the session is at home here.
+    pub(crate) fn push_at_home(
+        self: &Arc<Self>,
+        frame: &OutFrame,
+        identity: &Identity,
+        bounds: &Bounds,
+        touched: &mut Touched,
+    ) -> Pushed {
+        let push = |session: &mut Session| match session.standing() {
+            Standing::Home => session.push(frame, identity, bounds),
+            Standing::Arriving | Standing::Frozen | Standing::Moved => Pushed::Elsewhere,
+        };
+        self.take(touched, |_| false, push)
     }
 
     /// Takes what a former holder of the session forwarded. It goes on only where the session did.
@@ -295,8 +316,9 @@ impl Port {
         }
     }
 
-    pub(crate) fn shard(&self) -> u8 {
-        self.shard
+    /// In which part of a crowd it sits: they take turns.
+    pub(super) fn shard(&self) -> usize {
+        (self.number % Crowd::SHARDS as u64) as usize
     }
 
     pub(super) fn seats(&self) -> &Seats {

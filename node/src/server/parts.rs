@@ -17,22 +17,26 @@ use crate::metrics::Metrics;
 use crate::moves::{Moves, Start};
 use crate::peers::Doors;
 
-/// What other nodes may ask and tell this one.
-pub(super) fn doors(hub: &Arc<Hub>, moves: &Moves, fences: Arc<Fences>, start: &Start) -> Doors {
-    let mut doors = Doors::default();
+/// What other nodes may ask and tell this one of sessions on their way.
+pub(super) fn open_doors(
+    doors: &mut Doors,
+    hub: &Arc<Hub>,
+    moves: &Moves,
+    fences: Arc<Fences>,
+    start: &Start,
+) {
     let holder = Holder {
         hub: Arc::clone(hub),
         fences,
         moves: moves.clone(),
     };
-    holder.open(&mut doors);
+    holder.open(doors);
     let inbound = Inbound {
         hub: Arc::clone(hub),
         moves: moves.clone(),
         start: Arc::clone(start),
     };
-    inbound.open(&mut doors);
-    doors
+    inbound.open(doors);
 }
 
 /// What is done along with the sweep.

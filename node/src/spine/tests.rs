@@ -23,6 +23,7 @@ use super::*;
 use crate::handle::Handle;
 use crate::hub::Attachment;
 use crate::interest::EveryNode;
+use crate::online::Online;
 use crate::peers::Doors;
 use crate::push::PushError;
 
@@ -86,7 +87,10 @@ async fn begun_on(bus: Bus, name: &str, change: impl FnOnce(&mut SpineConfig)) -
     interest::open_door(&mut doors);
     let listening = spine.peers.listen(doors, &tracker, &stop).await;
     listening.expect("subscribed");
-    let handle = Handle::new(Arc::clone(&spine.pusher));
+    let handle = Handle::new(
+        Arc::clone(&spine.pusher),
+        Online::of_nobody(&spine.hub, &bus),
+    );
     Node {
         spine,
         handle,

@@ -1,5 +1,6 @@
 //! The walk of the protocol's specification, typed into a terminal as it is written there.
 
+mod readme;
 mod terminal;
 
 use std::io::{BufRead, BufReader};

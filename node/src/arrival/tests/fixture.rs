@@ -29,6 +29,7 @@ use crate::identity::Identified;
 use crate::interest::{EveryNode, HOLD, Interest};
 use crate::metrics::Metrics;
 use crate::moves::{Moves, Start};
+use crate::online::Online;
 use crate::peers::{Doors, Peers};
 use crate::spine::{Spine, SpineConfig};
 
@@ -158,11 +159,12 @@ pub(super) async fn node_with(
         tracker: tasks.clone(),
         shutdown: closing.clone(),
     });
+    let online = Online::of_nobody(&hub, &bus);
     let node = Node {
         hub,
         arrivals,
         metrics,
-        handle: Handle::new(pusher),
+        handle: Handle::new(pusher, online),
         bus,
         tasks,
         closing,

@@ -60,11 +60,6 @@ impl Watching {
         self.changed.send_replace(told);
     }
 
-    /// The number of the last batch that changed the sets.
-    pub(crate) fn n(&self) -> u64 {
-        self.recent.lock().n
-    }
-
     /// Whom to wait for: it changes with every batch.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -163,11 +158,13 @@ impl Cursor {
         }
     }
 
-    /// The same for someone who is told of moves between nodes too, as a change to the same kinds.
-    pub(crate) fn with_places() -> Cursor {
+    /// One that has seen everything so far, and is told of moves between nodes too, as a change to
+    /// the same kinds.
+    pub(crate) fn of_places(watching: &Watching) -> Cursor {
         Cursor {
+            told: watching.recent.lock().told,
+            stage: Stage::Follows,
             places: true,
-            ..Cursor::new()
         }
     }
 
@@ -231,12 +228,9 @@ impl Cursor {
             Stage::Begins | Stage::Follows => None,
         };
         let page = roster.page(after, PAGE, None);
-        self.stage = match page.last() {
-            Some((last, _)) if page.len() == PAGE => Stage::Loads(last.clone()),
-            _ => Stage::Follows,
-        };
+        self.stage = page.next.map_or(Stage::Follows, Stage::Loads);
         update.loading = !self.is_loaded();
-        let there = page.into_iter().map(|(uid, now)| Diff {
+        let there = page.users.into_iter().map(|(uid, now)| Diff {
             uid,
             before: Kinds::NONE,
             now,
@@ -244,3 +238,6 @@ impl Cursor {
         update.changes.extend(there);
     }
 }
+
+#[cfg(test)]
+mod tests;
