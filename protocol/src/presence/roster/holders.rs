@@ -8,9 +8,9 @@ use crate::millis::Millis;
 use crate::presence::Kinds;
 use crate::presence::rules::{Rule, holds};
 
-/// Rows looked at in one go while users of a dead node are taken out: well under a millisecond, so
+/// Rows looked at in one go while users of a dead node are taken out: about a millisecond or two, so
 /// that a node with a million users does not stop the others.
-const CHUNK: usize = 8_192;
+const CHUNK: usize = 2_048;
 
 /// More lives of nodes than any cluster has at a time.
 const MAX_HOLDERS: usize = 16_384;

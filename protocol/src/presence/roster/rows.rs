@@ -1,11 +1,9 @@
 //! An ordered map from uid to row, in sorted blocks: what a million users cost is decided here.
 //!
 //! A block holds up to 128 uids end to end in one text, so a uid costs its own bytes, two for where
-//! it ends and its row, and no allocation of its own. Blocks stand in a B-tree under their lower
-//! bounds. A lookup is a search among the bounds and one within the block; walking is sequential.
-
-use std::collections::BTreeMap;
-use std::ops::Bound;
+//! it ends and its row, and no allocation of its own. Blocks stand in order, each with a mark: the
+//! first bytes, behind what all bounds share, of the lower bound of what may be in it. A lookup is a
+//! search among the marks, which touches no block, and one within a block; walking is sequential.
 
 /// Uids in one block at most. 128 × 256 bytes of the longest uids still fit an end in 16 bits.
 const MAX_ROWS: usize = 128;
@@ -16,49 +14,85 @@ const MERGE_ROWS: usize = MAX_ROWS / 2;
 /// See the file's doc. `R` is small: it is moved when a neighbour comes or goes.
 #[derive(Debug)]
 pub(super) struct Rows<R> {
-    /// Under the lower bound of what may be in them; the first one's is empty, and it always exists.
-    blocks: BTreeMap<Box<str>, Block<R>>,
+    /// Of each block; where marks are equal the bounds themselves decide.
+    marks: Vec<u128>,
+    /// In order; there is always the first one, whose bound is empty.
+    #[expect(
+        clippy::vec_box,
+        reason = "a split moves all behind it: 8 bytes each, not 88"
+    )]
+    blocks: Vec<Box<Block<R>>>,
+    /// What all bounds but the first begin with.
+    shared: Box<str>,
 }
 
 #[derive(Debug)]
 struct Block<R> {
+    /// Nothing below it is in this block.
+    bound: Box<str>,
     text: String,
     /// Where each uid ends in `text`.
     ends: Vec<u16>,
     rows: Vec<R>,
 }
 
+/// The first bytes of a text as a number of the same order.
+fn mark(text: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let length = text.len().min(16);
+    bytes[..length].copy_from_slice(&text[..length]);
+    u128::from_be_bytes(bytes)
+}
+
 impl<R: Copy> Rows<R> {
     pub(super) fn new() -> Rows<R> {
         Rows {
-            blocks: BTreeMap::from([("".into(), Block::new())]),
+            marks: vec![0],
+            blocks: vec![Box::new(Block::new(""))],
+            shared: "".into(),
         }
+    }
+
+    /// Which block has `uid`, or would have it.
+    fn block(&self, uid: &str) -> usize {
+        let Some(rest) = uid.as_bytes().strip_prefix(self.shared.as_bytes()) else {
+            // Below or above all bounds.
+            let above = uid > &*self.shared;
+            return if above { self.blocks.len() - 1 } else { 0 };
+        };
+        let mark = mark(rest);
+        // The first block's bound is below everything, whatever the marks are.
+        let marks = &self.marks[1..];
+        let from = marks.partition_point(|other| *other < mark);
+        let equal = marks[from..].partition_point(|other| *other == mark);
+        let equal = &self.blocks[1 + from..1 + from + equal];
+        from + equal.partition_point(|block| &*block.bound <= uid)
     }
 
     /// O(log n).
     pub(super) fn get(&self, uid: &str) -> Option<&R> {
-        let (_, block) = self.blocks.range::<str, _>(upto(uid)).next_back()?;
+        let block = &self.blocks[self.block(uid)];
         block.find(uid).ok().map(|at| &block.rows[at])
     }
 
     /// O(log n).
     pub(super) fn get_mut(&mut self, uid: &str) -> Option<&mut R> {
-        let (_, block) = self.blocks.range_mut::<str, _>(upto(uid)).next_back()?;
+        let which = self.block(uid);
+        let block = &mut self.blocks[which];
         block.find(uid).ok().map(|at| &mut block.rows[at])
     }
 
     /// The row of `uid`, which is `empty` if there was none. O(log n).
     pub(super) fn entry(&mut self, uid: &str, empty: R) -> &mut R {
-        let place = |block: &Block<R>| (block.find(uid), block.rows.len());
-        let last = self.blocks.range::<str, _>(upto(uid)).next_back();
-        if let Some((bound, (Err(at), MAX_ROWS))) = last.map(|(b, block)| (b, place(block))) {
-            let bound = bound.clone();
-            self.split(&bound, at);
+        let mut which = self.block(uid);
+        let found = self.blocks[which].find(uid);
+        if let Err(at) = found
+            && self.blocks[which].rows.len() == MAX_ROWS
+        {
+            self.split(which, at);
+            which = self.block(uid);
         }
-        let mut blocks = self.blocks.range_mut::<str, _>(upto(uid));
-        let (_, block) = blocks
-            .next_back()
-            .expect("the first block, whose bound is below every uid");
+        let block = &mut self.blocks[which];
         let at = block.find(uid).unwrap_or_else(|at| {
             block.insert(at, uid, empty);
             at
@@ -67,61 +101,72 @@ impl<R: Copy> Rows<R> {
     }
 
     /// Makes room for one at `at` in a full block.
-    fn split(&mut self, bound: &str, at: usize) {
-        let Some(block) = self.blocks.get_mut(bound) else {
-            return;
-        };
+    fn split(&mut self, which: usize, at: usize) {
         // What comes in order goes behind: full blocks stay full, where halves would be left.
         let from = if at == MAX_ROWS {
             MAX_ROWS - 1
         } else {
             MAX_ROWS / 2
         };
-        let upper = block.split_off(from);
-        self.blocks.insert(upper.uid(0).into(), upper);
+        let upper = self.blocks[which].split_off(from);
+        self.blocks.insert(which + 1, Box::new(upper));
+        let shared = self.shares();
+        let lowest = &self.blocks[1].bound;
+        if lowest[..shared] == *self.shared {
+            let mark = mark(&self.blocks[which + 1].bound.as_bytes()[shared..]);
+            self.marks.insert(which + 1, mark);
+        } else {
+            self.remark(shared);
+        }
+    }
+
+    /// How many bytes all bounds but the first share: as many as the lowest and the highest do.
+    fn shares(&self) -> usize {
+        let lowest = self.blocks.get(1).map_or("", |block| &*block.bound);
+        let highest = self.blocks.last().map_or("", |block| &*block.bound);
+        let pairs = lowest.bytes().zip(highest.bytes());
+        lowest.floor_char_boundary(pairs.take_while(|(a, b)| a == b).count())
+    }
+
+    fn remark(&mut self, shared: usize) {
+        let lowest = self.blocks.get(1).map_or("", |block| &*block.bound);
+        self.shared = lowest[..shared].into();
+        let bounds = self.blocks.iter().map(|block| block.bound.as_bytes());
+        let marks = bounds.map(|bound| mark(bound.get(shared..).unwrap_or_default()));
+        self.marks = marks.collect();
     }
 
     /// O(log n).
     pub(super) fn remove(&mut self, uid: &str) -> Option<R> {
-        let mut blocks = self.blocks.range_mut::<str, _>(upto(uid));
-        let (bound, block) = blocks.next_back()?;
+        let which = self.block(uid);
+        let block = &mut self.blocks[which];
         let at = block.find(uid).ok()?;
         let row = block.remove(at);
         if block.rows.len() < MERGE_ROWS / 2 {
-            let bound = bound.clone();
-            self.merge(&bound);
+            self.merge(which);
         }
         Some(row)
     }
 
-    /// Puts the block at `bound` and the one behind it together if both are small.
-    fn merge(&mut self, bound: &str) {
-        let behind = (Bound::Excluded(bound), Bound::Unbounded);
-        let next = self.blocks.range::<str, _>(behind).next();
-        let Some((next, size)) = next.map(|(next, block)| (next.clone(), block.rows.len())) else {
-            return;
-        };
-        let small = |block: &Block<R>| block.rows.len() + size <= MERGE_ROWS;
-        if self.blocks.get(bound).is_some_and(small)
-            && let Some(next) = self.blocks.remove(&next)
-            && let Some(block) = self.blocks.get_mut(bound)
+    /// Puts a block and the one behind it together if both are small. What all bounds share may
+    /// become more by that; the marks need not know.
+    fn merge(&mut self, which: usize) {
+        let next = which + 1;
+        if next < self.blocks.len()
+            && self.blocks[which].rows.len() + self.blocks[next].rows.len() <= MERGE_ROWS
         {
-            block.append(&next);
+            let upper = self.blocks.remove(next);
+            self.marks.remove(next);
+            self.blocks[which].append(&upper);
         }
     }
 
     /// All behind `after`, in order.
     pub(super) fn after(&self, after: Option<&str>) -> impl Iterator<Item = (&str, &R)> {
-        let from = after.unwrap_or_default();
-        let first = self.blocks.range::<str, _>(upto(from)).next_back();
-        let bound = first.map_or(from, |(bound, _)| bound);
-        let skip = match (first, after) {
-            (Some((_, block)), Some(after)) => block.behind(after),
-            _ => 0,
-        };
-        let blocks = (Bound::Included(bound), Bound::Unbounded);
-        let rows = self.blocks.range::<str, _>(blocks);
-        rows.flat_map(|(_, block)| (0..block.rows.len()).map(|at| (block.uid(at), &block.rows[at])))
+        let first = after.map_or(0, |after| self.block(after));
+        let skip = after.map_or(0, |after| self.blocks[first].behind(after));
+        let rows = self.blocks[first..].iter();
+        rows.flat_map(|block| (0..block.rows.len()).map(|at| (block.uid(at), &block.rows[at])))
             .skip(skip)
     }
 
@@ -133,44 +178,51 @@ impl<R: Copy> Rows<R> {
         rows: usize,
         mut look: impl FnMut(&str, &mut R) -> bool,
     ) -> Option<Box<str>> {
-        let from = after.unwrap_or_default();
-        let first = self.blocks.range::<str, _>(upto(from)).next_back();
-        let bound: Box<str> = first.map_or("".into(), |(bound, _)| bound.clone());
-        let (mut seen, mut skip) = (0, after);
+        let first = after.map_or(0, |after| self.block(after));
+        let (mut seen, mut skip, mut end) = (0, after, first);
         let mut last: Option<Box<str>> = None;
-        let mut small: Vec<Box<str>> = Vec::new();
-        let blocks = (Bound::Included(&*bound), Bound::Unbounded);
-        for (bound, block) in self.blocks.range_mut::<str, _>(blocks) {
-            if seen >= rows && last.is_some() {
-                break;
-            }
+        while end < self.blocks.len() && (seen < rows || last.is_none()) {
+            let block = &mut self.blocks[end];
             let from = skip.take().map_or(0, |after| block.behind(after));
             let behind = block.rows.len().checked_sub(1);
             last = behind.map(|at| block.uid(at).into()).or(last);
             seen += block.rows.len() - from;
             block.retain(from, &mut look);
-            if block.rows.len() < MERGE_ROWS / 2 {
-                small.push(bound.clone());
-            }
+            end += 1;
         }
-        // From behind, so that many small ones end up in one.
-        for bound in small.iter().rev() {
-            self.merge(bound);
-        }
+        self.squeeze(first, end);
         let last = last?;
         let more = self.after(Some(&last)).next().is_some();
         more.then_some(last)
     }
-}
 
-/// The bounds up to and including the one of `uid`'s block.
-fn upto(uid: &str) -> (Bound<&str>, Bound<&str>) {
-    (Bound::Unbounded, Bound::Included(uid))
+    /// Puts small neighbours among the blocks from `first` up to `end` together.
+    fn squeeze(&mut self, first: usize, end: usize) {
+        let small = |block: &Block<R>| block.rows.len() < MERGE_ROWS / 2;
+        if !self.blocks[first..end].iter().any(|block| small(block)) {
+            return;
+        }
+        // In one go: to take them out one by one would move all blocks behind them each time.
+        let mut kept: Vec<(u128, Box<Block<R>>)> = Vec::with_capacity(end - first);
+        let marks = self.marks.drain(first..end);
+        for (mark, block) in marks.zip(self.blocks.drain(first..end)) {
+            match kept.last_mut() {
+                Some((_, before)) if before.rows.len() + block.rows.len() <= MERGE_ROWS => {
+                    before.append(&block);
+                }
+                _ => kept.push((mark, block)),
+            }
+        }
+        let (marks, blocks): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+        self.marks.splice(first..first, marks);
+        self.blocks.splice(first..first, blocks);
+    }
 }
 
 impl<R: Copy> Block<R> {
-    fn new() -> Block<R> {
+    fn new(bound: &str) -> Block<R> {
         Block {
+            bound: bound.into(),
             text: String::new(),
             ends: Vec::new(),
             rows: Vec::new(),
@@ -241,6 +293,7 @@ impl<R: Copy> Block<R> {
     fn split_off(&mut self, at: usize) -> Block<R> {
         let start = self.start(at);
         let mut upper = Block {
+            bound: self.uid(at).into(),
             text: self.text[start..].to_owned(),
             ends: self.ends[at..].to_vec(),
             rows: self.rows[at..].to_vec(),
@@ -273,7 +326,7 @@ impl<R: Copy> Block<R> {
             start = end;
         }
         if !gone.is_empty() {
-            let mut kept = Block::new();
+            let mut kept = Block::new(&self.bound);
             let mut gone = gone.iter().peekable();
             for at in 0..self.rows.len() {
                 if gone.next_if(|next| **next == at).is_none() {

@@ -15,6 +15,9 @@ use crate::transport::Transport;
 /// Rows that one page walks over at most, besides sixteen for each that was asked for.
 const WALK: usize = 4_096;
 
+/// Changes that nobody has taken become one for each user at the latest when there are so many.
+const COMPACT: usize = 4_096;
+
 /// Nobody holds it.
 const NOBODY: u16 = u16::MAX;
 
@@ -51,7 +54,9 @@ pub(super) struct View {
     pub(super) free: VecDeque<HolderId>,
     pub(super) counts: [usize; 3],
     /// Who changed since the last look, and how it was there then.
-    pub(super) changed: BTreeMap<Uid, Kinds>,
+    pub(super) changed: Vec<(Uid, Kinds)>,
+    /// How many changes there may be before those of the same user become one.
+    compact_at: usize,
     /// Who is there and not told, or told and not there; see `told.rs`.
     pub(super) differing: BTreeMap<Uid, (Millis, bool)>,
     pub(super) pass: Option<Pass>,
@@ -70,7 +75,8 @@ impl View {
             holders: Vec::new(),
             free: VecDeque::new(),
             counts: [0; 3],
-            changed: BTreeMap::new(),
+            changed: Vec::new(),
+            compact_at: COMPACT,
             differing: BTreeMap::new(),
             pass: None,
             lives: 0,
@@ -217,7 +223,10 @@ impl View {
         if before.is_none() != now.is_none() {
             self.differ(&uid, !now.is_none(), told, at);
         }
-        self.changed.entry(uid).or_insert(before);
+        self.changed.push((uid, before));
+        if self.changed.len() >= self.compact_at {
+            self.compact();
+        }
     }
 
     /// By WebSocket, by polling, by any.
@@ -272,7 +281,17 @@ impl View {
         })
     }
 
+    /// The first of each user's changes, in order of the users.
+    fn compact(&mut self) {
+        // Stable, so that the first of a user's changes stays the first.
+        self.changed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.changed.dedup_by(|later, first| later.0 == first.0);
+        self.compact_at = COMPACT.max(self.changed.len() * 2);
+    }
+
     pub(super) fn take_diffs(&mut self) -> Vec<Diff> {
+        self.compact();
+        self.compact_at = COMPACT;
         let changed = std::mem::take(&mut self.changed);
         let diff = |(uid, before)| Diff {
             now: self.kinds(Uid::as_str(&uid)),

@@ -19,7 +19,12 @@ enum Call {
 
 fn uid() -> impl Strategy<Value = String> {
     // Few enough to meet again, many enough to fill several blocks.
-    prop_oneof![(0u32..2_000).prop_map(|n| format!("{n}")), "[a-cé]{1,4}"]
+    prop_oneof![
+        (0u32..2_000).prop_map(|n| format!("{n}")),
+        // Much in common, and no difference among the first bytes behind it.
+        (0u32..2_000).prop_map(|n| format!("tenant/of/many/users/user-{n:04}")),
+        "[a-cé]{1,4}",
+    ]
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -85,6 +90,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn blocks_hold_what_a_plain_map_holds(calls in vec(call(), 0..3_000)) {
+        check(&calls);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn uids_that_all_begin_alike_are_found_too(calls in vec(call(), 0..2_000)) {
+        let alike = |uid: String| format!("é/{uid}");
+        let calls: Vec<Call> = calls.into_iter().map(|call| match call {
+            Call::Set(uid, n) => Call::Set(alike(uid), n),
+            Call::Remove(uid) => Call::Remove(alike(uid)),
+            Call::After(after) => Call::After(after),
+            Call::Sweep(after, rows, by) => Call::Sweep(after.map(alike), rows, by),
+        }).collect();
         check(&calls);
     }
 }
