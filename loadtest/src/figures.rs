@@ -2,6 +2,7 @@
 
 mod fanout;
 mod idle;
+mod reports;
 mod resume;
 mod throughput;
 mod transports;
@@ -35,6 +36,8 @@ pub(crate) struct Run {
     stall: Duration,
     /// Ends the node with the run, if it was started for it.
     _node: Option<NodeProcess>,
+    nats_url: Option<String>,
+    prefix: String,
     /// A second node on the same NATS, where the figure needs one and we start nodes ourselves.
     other: Option<NodeProcess>,
 }
@@ -61,6 +64,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
         }
         Figure::Transports { rounds, burst } => transports::measure(&run, rounds, burst).await,
         Figure::Resume { rounds, items } => resume::measure(&run, rounds, items).await,
+        Figure::Reports { rounds, pushes } => reports::measure(&run, rounds, pushes).await,
         Figure::Fanout {
             clients,
             pushes,
@@ -90,7 +94,9 @@ impl Run {
         };
         target.ready(Duration::from_secs(20)).await?;
         let other = match (&options.figure, node.binary(), &node.nats_url) {
-            (Figure::Resume { .. }, Some(binary), Some(url)) if started.is_some() => {
+            (Figure::Resume { .. } | Figure::Reports { .. }, Some(binary), Some(url))
+                if started.is_some() =>
+            {
                 Some(NodeProcess::start(&binary, Some(url), &node.prefix).await?)
             }
             _ => None,
@@ -113,6 +119,8 @@ impl Run {
             readers: usize::from(items.readers),
             stall: Duration::from_secs(items.stall_seconds.into()),
             _node: started,
+            nats_url: node.nats_url.clone(),
+            prefix: node.prefix.clone(),
             other,
         })
     }

@@ -56,7 +56,7 @@ impl Http {
 
     pub(crate) fn post(&mut self, path: &str, content_type: &str, body: &[u8]) -> Result<Answer> {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: {content_type}\r\nPrefer: respond-async\r\nContent-Length: {}\r\n\r\n",
             self.address,
             body.len()
         );

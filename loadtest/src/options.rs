@@ -142,6 +142,15 @@ pub(crate) enum Figure {
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
         items: u32,
     },
+    /// What it costs to ask whom a push reached, next to a plain push; needs NATS, and nodes of its own.
+    Reports {
+        /// Requests whose time is taken, for each way.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rounds: u32,
+        /// Pushes whose processor time is taken, for each way.
+        #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        pushes: u32,
+    },
     /// One user with many clients: each push reaches all of them.
     Fanout {
         #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]

@@ -44,6 +44,7 @@ pub(crate) enum Outcome {
     Speed(Speed),
     Transports(Transports),
     Resume(Resume),
+    Reports(Reports),
 }
 
 impl Outcome {
@@ -55,7 +56,7 @@ impl Outcome {
                 .volumes
                 .iter()
                 .all(|volume| volume.ratio <= transports.budget_ratio),
-            Outcome::Resume(_) => true,
+            Outcome::Resume(_) | Outcome::Reports(_) => true,
         }
     }
 }
@@ -72,6 +73,23 @@ pub(crate) struct Transports {
 #[derive(Debug, Serialize)]
 pub(crate) struct Resume {
     pub(crate) rows: Vec<Row>,
+}
+
+/// What asking whom a push reached costs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reports {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) costs: Vec<Cost>,
+}
+
+/// Many pushes of one kind.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) name: &'static str,
+    pub(crate) pushes: u64,
+    pub(crate) per_second: f64,
+    /// Of all nodes together, for one push.
+    pub(crate) nodes_cpu_micros: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,6 +212,18 @@ impl fmt::Display for Report {
             Outcome::Resume(resume) => {
                 for it in &resume.rows {
                     row(it.name, compared(it))?;
+                }
+            }
+            Outcome::Reports(reports) => {
+                for it in &reports.rows {
+                    row(it.name, compared(it))?;
+                }
+                for it in &reports.costs {
+                    let value = format!(
+                        "{:.2} µs of the nodes' processor, {:.0} a second ({} pushes)",
+                        it.nodes_cpu_micros, it.per_second, it.pushes
+                    );
+                    row(it.name, value)?;
                 }
             }
             Outcome::Speed(speed) => {

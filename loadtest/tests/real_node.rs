@@ -241,3 +241,18 @@ async fn f62_ways_back_to_the_same_node_and_to_another_are_measured_and_lose_not
     assert_eq!(report["rows"][2]["count"], 5);
     assert_eq!(report["ledger"]["in_order"], 5 * 3 * 2, "{report}");
 }
+
+#[tokio::test]
+async fn f63_delivery_reports_are_measured_next_to_plain_pushes_and_are_right() {
+    let nats = NatsServer::start().await;
+    let arguments = ["reports", "--rounds", "10", "--pushes", "1"];
+    let report = figure(&[&["--nats-url", &nats.url()][..], &arguments].concat()).await;
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(3), "{report}");
+    for cost in report["costs"].as_array().expect("costs") {
+        // It measures at least one turn of each.
+        assert_eq!(cost["pushes"], 10_000, "{cost}");
+    }
+    // Without a second node there is nothing to ask.
+    let output = loadtest(&["--node-binary", node().to_str().expect("a path"), "reports"]).await;
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -51,7 +51,10 @@ async fn push(admin: &Admin, target: Target, headers: &HeaderMap, body: Bytes) -
         Ok(push) => push,
         Err(refusal) => return refused(&refusal),
     };
-    let reported = matches!(push.target, Target::Uid(_)) && !hurries(headers);
+    // While this node knows of no others nobody is expected to answer: nothing to wait for.
+    let reported = matches!(push.target, Target::Uid(_))
+        && !hurries(headers)
+        && admin.shared.presence.is_ready().is_ok();
     let pushed = if reported {
         match admin.shared.handle.push_reported(&push).await {
             Ok(report) => Ok(Some(report)),
