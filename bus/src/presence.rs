@@ -51,7 +51,7 @@ use copy::Copy;
 /// Nothing happens behind the caller's back: there is no task, and the copy is as fresh as the last
 /// [`next`](Follow::next). Whoever calls it too seldom loses nothing: above 64 MiB of messages in
 /// line the rest is shed, and the copy is loaded anew. It costs the uids of all who are online,
-/// about 60 bytes each besides the text.
+/// about 70 bytes each besides the text (64 to 73, at a million).
 pub struct Follow {
     bus: Bus,
     told: Subject,

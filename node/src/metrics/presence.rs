@@ -13,6 +13,9 @@ metrics! {
         Gauge anonymous = "anonymous": "Clients without a user in the cluster.";
         Gauge nodes = "nodes": "Live nodes of the cluster, this one included.";
         Gauge ready = "ready": "1 while this node may speak for the cluster, else 0.";
+        Gauge telling = "telling": "1 while this node tells the others and services who came and who went, else 0.";
+        Gauge feed_reloads = "feed_reloads": "How often this node has loaded anew, since its start, what has been told.";
+        Gauge uidports_forgotten = "uidports_forgotten": "Changes told by a former teller, since the start, whose handlers may have run nowhere.";
         Counter said = "said_total": "Deltas, beats, byes and messages of the feed that the bus took from this node.";
         Counter said_bytes = "said_bytes_total": "Bytes of those.";
         Counter unsaid = "unsaid_total": "Messages of presence dropped because the bus was down or slow.";

@@ -148,6 +148,17 @@ impl Presence {
         metrics.anonymous.set(counts.anonymous.iter().sum());
         metrics.nodes.set(nodes as u64);
         metrics.ready.set(u64::from(self.is_ready().is_ok()));
+        let (telling, reloads, forgotten) = self.kept.change(|member| {
+            let telling = member.telling();
+            (
+                telling.is_telling(),
+                telling.restarts(),
+                telling.forgotten(),
+            )
+        });
+        metrics.telling.set(u64::from(telling));
+        metrics.feed_reloads.set(reloads);
+        metrics.uidports_forgotten.set(forgotten);
         let other = self.node_of_other_key();
         if let Some(node) = other.as_ref().filter(|_| *other_keys != other) {
             tracing::error!(%node, "another node has another cookie_key: logins do not hold between the two");

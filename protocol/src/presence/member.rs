@@ -241,6 +241,11 @@ impl Member {
         &self.roster
     }
 
+    /// The feed at this node, for its numbers.
+    pub fn telling(&self) -> &Telling {
+        &self.telling
+    }
+
     /// Whether this node may speak for the cluster.
     ///
     /// # Errors
