@@ -5,8 +5,6 @@ pub(crate) mod kept;
 mod known;
 mod listening;
 mod outbox;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

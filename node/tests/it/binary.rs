@@ -208,3 +208,27 @@ async fn without_nats_it_says_so_keeps_trying_and_is_not_ready_until_it_is_there
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("WARN") && log.contains("bus"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_with_one_node_id_one_ends_with_78_and_says_why() {
+    let server = NatsServer::start().await;
+    let (url, key) = (
+        format!("--nats-url={}", server.url()),
+        format!("--cookie-key={KEY}"),
+    );
+    let flags = [url.as_str(), key.as_str(), "--node-id=twin"];
+    let (mut first, _) = listening(&flags).await;
+    let (mut second, _) = listening(&flags).await;
+    let ended = soon("one of them ends", async {
+        tokio::select! {
+            ended = first.wait() => (ended, &mut first),
+            ended = second.wait() => (ended, &mut second),
+        }
+    });
+    let (status, child) = ended.await;
+    assert_eq!(status.expect("it can be waited for").code(), Some(78));
+    let (mut said, mut stderr) = (String::new(), child.stderr.take().expect("it is piped"));
+    let read = stderr.read_to_string(&mut said).await;
+    read.expect("UTF-8");
+    assert!(said.contains("node_id") && said.contains("id"), "{said}");
+}
