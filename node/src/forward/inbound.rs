@@ -236,11 +236,14 @@ impl Took {
                     ..Took::default()
                 }
             }
-            Forward::Returned { from, position, .. } => Took {
-                goes_on: true,
-                resumed: session.forwarded_return(from, *position, bounds),
-                ..Took::default()
-            },
+            Forward::Returned { from, position, .. } => {
+                let resumed = session.forwarded_return(from, *position, bounds);
+                Took {
+                    goes_on: resumed.is_some(),
+                    resumed: resumed.unwrap_or_default(),
+                    ..Took::default()
+                }
+            }
             Forward::Push { .. } | Forward::Gap { .. } | Forward::Item { .. } => Took::default(),
         }
     }

@@ -89,6 +89,15 @@ impl Plan {
         !self.bus_faults && !self.node_faults && !self.people && !self.slow && !self.loose_bus
     }
 
+    /// As gentle as can be where publishers alone keep their order: a takeover may cost a gap there.
+    pub(crate) fn is_only_loose(&self) -> bool {
+        let gentle = Plan {
+            loose_bus: false,
+            ..self.clone()
+        };
+        self.loose_bus && gentle.is_gentle() && self.is_prompt() && !self.hasty
+    }
+
     /// Whether every question is answered, and every fence back, in the time that it is given.
     pub(crate) fn is_prompt(&self) -> bool {
         self.bus_latency <= PROMPT_MS

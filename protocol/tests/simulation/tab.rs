@@ -301,6 +301,7 @@ impl World {
                     !self.plan.is_gentle() || self.excused.contains(&tab),
                     "tab {tab} was told of a gap ({reason}) though nothing can have been lost"
                 );
+                totals.loosely_told += u64::from(self.plan.is_only_loose());
                 self.ledger.pushes.gap(tab, self.now, totals);
             }
             (Source::Library, EventId::ERROR) => {

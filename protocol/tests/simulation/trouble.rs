@@ -251,9 +251,18 @@ impl World {
     pub(crate) fn come_back(&mut self) {
         for tab in 0..self.tabs.len() {
             let state = self.tabs[tab].client.state();
-            let last = state.last_close.as_ref().map(|last| last.reason);
+            let kicked = state
+                .last_close
+                .as_ref()
+                .is_some_and(|last| last.reason == CloseReason::Kicked);
+            // Or the next hello was refused with it.
+            let refused = format!("{} ", CloseCode::KICKED.0);
+            let refused = state
+                .last_error
+                .as_ref()
+                .is_some_and(|last| last.text.contains(&refused));
             let stays_away = !state.open && state.next_reconnect_at.is_none();
-            if stays_away && last == Some(CloseReason::Kicked) {
+            if stays_away && (kicked || refused) {
                 let now = self.tabs[tab].now(self.now);
                 self.tabs[tab].client.connect(now);
                 self.carry_out(tab);

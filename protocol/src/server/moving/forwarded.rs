@@ -130,19 +130,21 @@ impl<C> Session<C> {
         }
     }
 
-    /// The handler that ran at a former holder returned. Ask [`Session::passes_on`] afterwards.
-    pub fn forwarded_return(&mut self, from: &NodeId, position: u64, bounds: &Bounds) -> Resumed {
-        let Some(moving) = self.moving.as_deref_mut() else {
-            return Resumed::default();
-        };
+    /// The handler that ran at a former holder returned. Ask [`Session::passes_on`] afterwards; but
+    /// `None` says that nobody here waits for it, nor then anybody behind: another node is at work.
+    pub fn forwarded_return(
+        &mut self,
+        from: &NodeId,
+        position: u64,
+        bounds: &Bounds,
+    ) -> Option<Resumed> {
+        let moving = self.moving.as_deref_mut()?;
         if moving.side_is_open() {
             let early = Early::Returned(from.clone(), position);
             let _ = self.put_aside(early, 0, bounds);
-            return Resumed::default();
+            return Some(Resumed::default());
         }
-        if moving.running.as_ref().is_none_or(|(node, _)| node != from) {
-            return Resumed::default();
-        }
+        moving.running.as_ref().filter(|(node, _)| node == from)?;
         let resumed = self.item_returned(position, bounds);
         if self.inbox.running().is_none()
             && let Some(moving) = self.moving.as_deref_mut()
@@ -150,7 +152,7 @@ impl<C> Session<C> {
             moving.running = None;
         }
         self.settle_moving();
-        resumed
+        Some(resumed)
     }
 
     /// Whether this node is one that the session lately came from.

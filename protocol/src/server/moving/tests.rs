@@ -296,13 +296,14 @@ impl Node {
                 session: id,
                 position,
             } => {
-                session.forwarded_return(&from, position, &bounds);
+                let resumed = session.forwarded_return(&from, position, &bounds);
                 let again = Forward::Returned {
                     from: me,
                     session: id,
                     position,
                 };
-                (session.passes_on().cloned(), again)
+                let on = resumed.and_then(|_| session.passes_on().cloned());
+                (on, again)
             }
             Forward::Report {
                 from,

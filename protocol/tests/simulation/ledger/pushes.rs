@@ -190,6 +190,15 @@ impl Pushes {
             // The second copy has a place of its own; whoever lacked the first was told, or the first
             // never reached the bus, as its publisher knows.
             Some((last, _)) if n < last && push.again && (push.lost || seen.gap_at > push.at) => {}
+            // While the bus was interrupted: then the gap is still to come.
+            Some((last, _)) if n < last && push.again && self.slack > 0 => {
+                let published = push.at;
+                seen.holes.push(Hole {
+                    missing: (name.0, n),
+                    published,
+                    seen: now,
+                });
+            }
             // It was lost to the node that had the session then, and a gap told it. Another, which was
             // held up meanwhile, has it still. Nothing says its order without a number; and while the
             // bus is interrupted such a push is promised at most once, not in order (design §6).

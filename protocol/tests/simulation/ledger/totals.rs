@@ -46,6 +46,8 @@ totals! {
     bus_cuts,
     usurped,
     taken,
+    loosely_taken,
+    loosely_told,
     take_superseded,
     take_failed,
     cuts,

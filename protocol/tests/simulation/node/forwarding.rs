@@ -4,7 +4,7 @@ use crate::bus::Message;
 use crate::world::World;
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use tengen_protocol::server::{Pushed, Replied, Session};
+use tengen_protocol::server::{Pushed, Replied, Session, Standing};
 use tengen_protocol::takeover::Forward;
 use tengen_protocol::{Data, Millis, NodeId, OutFrame, RawEvent, Refusal, SessionId, Target};
 
@@ -46,6 +46,18 @@ impl World {
             for forward in &forwards {
                 self.forward(node, &owner, forward);
             }
+        }
+    }
+
+    /// Sends on what time has let out of sessions that are between nodes.
+    pub(crate) fn pass_all_on(&mut self, node: usize) {
+        let homes = self.nodes[node].homes.iter();
+        let moving: Vec<SessionId> = homes
+            .filter(|(_, home)| home.session.standing() != Standing::Home)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in moving {
+            self.pass_on(node, &id);
         }
     }
 
@@ -253,13 +265,13 @@ impl World {
                 session: id,
                 position,
             } => {
-                session.forwarded_return(&from, position, bounds);
+                let resumed = session.forwarded_return(&from, position, bounds);
                 let on = Forward::Returned {
                     from: me,
                     session: id,
                     position,
                 };
-                (true, on)
+                (resumed.is_some(), on)
             }
             Forward::Push { .. } | Forward::Gap { .. } | Forward::Item { .. } => return,
         };

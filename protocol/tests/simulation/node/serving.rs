@@ -34,9 +34,11 @@ impl World {
             }
             self.look_at_polls(node, &id);
         }
+        // One that was held up has yet to see that its own handlers have returned.
+        let awake = self.now > self.nodes[node].paused_until + 1_000;
         for (id, home) in &self.nodes[node].homes {
             let session = &home.session;
-            if session.standing() == Standing::Home && session.inbox_items() > 0 {
+            if awake && session.standing() == Standing::Home && session.inbox_items() > 0 {
                 self.ledger.items.wait(id, self.now);
             }
         }
@@ -249,18 +251,6 @@ impl World {
         self.forward_return(node, id, position);
         if let (true, Some(wire)) = (resumed.read_again, wire) {
             self.at_node(self.now, node, ForNode::Pump(wire));
-        }
-    }
-
-    /// Sends on what time has let out of sessions that are between nodes.
-    fn pass_all_on(&mut self, node: usize) {
-        let homes = self.nodes[node].homes.iter();
-        let moving: Vec<SessionId> = homes
-            .filter(|(_, home)| home.session.standing() != Standing::Home)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in moving {
-            self.pass_on(node, &id);
         }
     }
 

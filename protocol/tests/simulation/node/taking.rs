@@ -199,6 +199,7 @@ impl World {
         match (finish, ended) {
             (Finish::Taken, _) => {
                 self.ledger.totals.taken += 1;
+                self.ledger.totals.loosely_taken += u64::from(self.plan.is_only_loose());
                 self.start_items(node, id);
                 self.hello_here(wire, &hello);
             }

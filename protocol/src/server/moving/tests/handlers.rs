@@ -357,3 +357,29 @@ fn what_a_session_had_counted_is_handled_where_it_ended() {
         assert_eq!(there.session().inbox_items(), 0);
     }
 }
+
+#[test]
+fn a_return_that_somebody_else_only_believes_in_goes_no_further() {
+    // From a to b to a and to c: the handler of the first item has been at work at a all the time.
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    for _ in 0..2 {
+        assert_eq!(a.receive(&event()), Received::Work);
+    }
+    assert_eq!(a.session().next_item().unwrap().position, 1);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    let mut take = Take::begin(&mut a, "b", 3, 0, 2);
+    assert_eq!(take.run(&mut a, &mut b), Finish::Taken);
+    // What b hears when it asks a: the session is home, and owes nothing.
+    let bounds = b.bounds.clone();
+    b.session().debtor_is_home(&node("a"), &bounds);
+    b.collect();
+    let mut take = Take::begin(&mut c, "a", 4, 0, 3);
+    assert_eq!(take.run(&mut c, &mut a), Finish::Taken);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    c.attach(4, Some(0));
+    assert!(c.session().next_item().is_none(), "the handler is at work");
+    a.returns(1);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    assert_eq!(c.session().next_item().unwrap().position, 2);
+}
