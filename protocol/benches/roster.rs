@@ -245,7 +245,6 @@ fn changes(table: &mut Table, roster: &mut Roster, node: &NodeId, now: Millis) {
     table.push(("a change at a node, 50 a delta (ns)", nanos(took, 50_000)));
     let same = beat(node, 1, &[]);
     let bytes = Message::Beat(same).encode();
-    table.push(("a beat (B)", bytes.len().to_string()));
     let beats = best(|| {
         for _ in 0..10_000 {
             roster.hear(Message::decode(&bytes).expect("a beat"), now);
