@@ -1,13 +1,15 @@
-//! Real parts under real faults: node processes, nats-servers, proxies, a hundred clients, and a ledger that forgives nothing untold.
+//! Real parts under real faults: node processes, nats-servers, proxies, a hundred clients or thousands, and a ledger that forgives nothing untold.
 
 mod balanced;
 mod balancer;
+mod crowd;
 mod cuts;
 mod hops;
 mod kills;
 mod ledger;
 mod outages;
 mod pace;
+mod presence;
 mod process;
 mod pushing;
 mod slow;

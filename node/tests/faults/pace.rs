@@ -25,6 +25,10 @@ pub(crate) struct Pace {
     pub backoff_cap: Duration,
     /// What a client adds to `ping` before silence is the end.
     pub grace: Duration,
+    /// Clients of a test of presence.
+    pub crowd: usize,
+    /// Over how many processes they are spread.
+    pub crowds: usize,
 }
 
 impl Pace {
@@ -48,6 +52,8 @@ impl Pace {
                     poll: seconds(20),
                     backoff_cap: Duration::from_millis(options.backoff_cap_ms),
                     grace: Duration::from_millis(options.grace_ms),
+                    crowd: 20_000,
+                    crowds: 4,
                 }
             }
             None => Pace {
@@ -61,6 +67,8 @@ impl Pace {
                 poll: seconds(2),
                 backoff_cap: seconds(1),
                 grace: seconds(2),
+                crowd: 2_000,
+                crowds: 1,
             },
         }
     }
