@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::applied::{Applied, HeardContent};
 use super::{Identity, Place};
 use crate::ids::Uid;
@@ -46,6 +48,8 @@ pub struct Journal {
 #[derive(Debug)]
 struct Lately<T> {
     by_age: VecDeque<(Millis, Target, T)>,
+    /// The marks of their targets: to look for one user's among 65,536 is to go through 512 KiB.
+    marks: VecDeque<u64>,
     /// The newest that had to be forgotten before its time.
     lost_until: Option<Millis>,
 }
@@ -54,9 +58,26 @@ impl<T> Default for Lately<T> {
     fn default() -> Self {
         Lately {
             by_age: VecDeque::new(),
+            marks: VecDeque::new(),
             lost_until: None,
         }
     }
+}
+
+/// The marks of those who are not one user. A user may have one of them too: marks only rule out.
+const ANONYMOUS: u64 = 0;
+const ALL: u64 = 1;
+
+fn mark(target: &Target) -> u64 {
+    match target {
+        Target::Uid(uid) => mark_of(uid),
+        Target::Anonymous => ANONYMOUS,
+        Target::All => ALL,
+    }
+}
+
+fn mark_of(uid: &Uid) -> u64 {
+    xxh3_64(uid.as_str().as_bytes())
 }
 
 impl<T: Copy> Lately<T> {
@@ -70,15 +91,21 @@ impl<T: Copy> Lately<T> {
                 self.lost_until = Some(*at);
             }
             self.by_age.pop_front();
+            self.marks.pop_front();
         }
         self.by_age.push_back((now, target.clone(), id));
+        self.marks.push_back(mark(target));
     }
 
     /// The ids that may concern a session of `uid`, oldest first, with their age.
     fn of(&self, uid: Option<&Uid>, now: Millis, keep_ms: u64) -> Vec<(T, u64)> {
-        let aged = self.by_age.iter().map(|(at, target, id)| {
+        let own = uid.map_or(ANONYMOUS, mark_of);
+        let marks = self.marks.iter().enumerate();
+        let likely = marks.filter(|(_, mark)| **mark == own || **mark == ALL);
+        let aged = likely.filter_map(|(index, _)| {
+            let (at, target, id) = self.by_age.get(index)?;
             let age = now.since(*at).as_millis() as u64;
-            (target, *id, age)
+            Some((target, *id, age))
         });
         aged.filter(|(target, _, age)| *age <= keep_ms && target.means(uid))
             .map(|(_, id, age)| (id, age))
@@ -165,7 +192,8 @@ impl Journal {
         }
     }
 
-    /// What has been applied that may concern a session of `uid`. Linear in what is remembered.
+    /// What has been applied that may concern a session of `uid`. Goes through
+    /// what is remembered: some 0.8 ms when that is all it can be (`benches/journal.rs`).
     pub fn extract(&self, uid: Option<&Uid>, now: Millis) -> Applied {
         let publishers = self.publishers.iter();
         let mut contents = self.contents.of(uid, now, CONTENTS_MS);
