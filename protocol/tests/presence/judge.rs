@@ -178,7 +178,7 @@ impl World {
     pub(crate) fn judge_followers(&self) {
         let (since, last) = self.told.run;
         let settled = since.max(self.told.changed_at) + MARK_MS + 3_000 < self.now;
-        if !settled || last + MARK_MS + 500 < self.now {
+        if !settled || last + MARK_MS + 500 < self.now || self.teller_came_again() {
             return;
         }
         let members = self.nodes.iter().filter_map(|node| node.member.as_ref());

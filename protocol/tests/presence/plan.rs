@@ -131,13 +131,13 @@ impl Plan {
     }
 
     /// As many nodes and users as a large cluster has, all of whom come in five seconds, and
-    /// everything that happens to processes and links.
+    /// everything that happens to processes; what happens to links small clusters show.
     pub(crate) fn large(nodes: usize, users: usize) -> Plan {
         Plan {
             slots: nodes + 3,
             consumers: 2,
             loss: Some(1_000),
-            links: true,
+            hostile_ms: 20_000,
             crashes: true,
             pauses: true,
             joins: true,
