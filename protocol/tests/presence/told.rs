@@ -118,7 +118,11 @@ impl World {
     /// Whether the teller is a new life of one that told a moment ago: if its clock was set back,
     /// followers take it for the old one until that has been silent for 16 s.
     pub(crate) fn teller_came_again(&self) -> bool {
-        let lately = self.told.said.iter().filter(|(_, at)| **at + 25_000 > self.now);
+        let lately = self
+            .told
+            .said
+            .iter()
+            .filter(|(_, at)| **at + 25_000 > self.now);
         let slots: Vec<usize> = lately.map(|((slot, _), _)| *slot).collect();
         slots.windows(2).any(|pair| pair[0] == pair[1])
     }

@@ -62,7 +62,10 @@ pub(super) fn all(suite: &mut Suite<'_>) {
         counted(&mut tests, count)
     });
     suite.stage("simulation", |workspace, count| {
-        counted(&mut sim::command(workspace, &["simulation"]), count)
+        counted(
+            &mut sim::command(workspace, &["simulation", "presence"]),
+            count,
+        )
     });
     suite.stage("javascript tests", javascript);
     suite.stage("benches, small", |workspace, count| {
