@@ -35,6 +35,12 @@ use crate::identity::session_map::SessionMap;
 ///
 /// A refused argument is told to the client as the error named here; the handler does not run.
 ///
+/// **Extensions do not travel.** Headers, URI and session cookie of a POST reach the node of its
+/// session wherever a balancer sent it; the [`Extension`]s that a layer put into it are values of
+/// the other process and stay there. The handler sees those of the client's last hello at its own
+/// node instead. So let layers put there what is true of the client (its tenant, its rights), and
+/// read what differs from request to request from the headers.
+///
 /// Handlers of `chsk/uidport-open` and `chsk/uidport-close` take the [`Uid`] (it is the value, too),
 /// [`EventId`], [`NodeId`] and [`Handle`]; there is no client, so what only a client has is refused.
 pub trait FromEvent: Sized {
