@@ -128,3 +128,52 @@ async fn f34_a_broken_connection_and_a_requested_close_are_shown_and_undone() {
     browser.sees(&tab, "reply", "example/echo").await;
     browser.close().await;
 }
+
+/// True on a page that lists `uid` at these places, such as `a · ws`, and at no other.
+fn lists(uid: &str, places: &[String]) -> String {
+    let places = serde_json::json!(places);
+    format!(
+        "JSON.stringify([...document.querySelectorAll('#online li')]
+             .filter((row) => row.dataset.uid === '{uid}')
+             .flatMap((row) => [...row.querySelectorAll('span')].map((place) => place.textContent)))
+         === '{places}'"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f51_the_page_lists_who_is_online_where_and_by_what_as_they_come_and_go() {
+    let demo = Demo::start();
+    let (alice, bob) = tokio::join!(Browser::start(), Browser::start());
+    let hers = alice.first_tab(demo.url()).await;
+    alice.log_in(&hers, "alice").await;
+    let his = bob.first_tab(demo.url()).await;
+    bob.log_in(&his, "bob").await;
+    let here = [format!("{} · ws", alice.node(&hers).await)];
+    let there = [format!("{} · ws", bob.node(&his).await)];
+    for (uid, places) in [("alice", &here), ("bob", &there)] {
+        alice.until(&hers, &lists(uid, places)).await;
+        bob.until(&his, &lists(uid, places)).await;
+    }
+
+    bob.choose(&his, "transport-choice", "poll").await;
+    bob.until(&his, "open() && text('transport').startsWith('poll')")
+        .await;
+    let there = [format!("{} · poll", bob.node(&his).await)];
+    alice.until(&hers, &lists("bob", &there)).await;
+    bob.until(&his, &lists("bob", &there)).await;
+    bob.until(&his, &lists("alice", &here)).await;
+    alice.click(&hers, "print-uids").await;
+    alice.sees(&hers, "reply", "\"poll\":[\"bob\"]").await;
+
+    bob.click(&his, "logout").await;
+    alice.until(&hers, &lists("bob", &[])).await;
+    let counts = "1 user · 1 by WebSocket · 0 by long-poll · 1 client without a name";
+    alice
+        .until(&hers, &format!("text('counts') === '{counts}'"))
+        .await;
+    if let Some(path) = std::env::var_os("TENGEN_SCREENSHOT_ONLINE") {
+        std::fs::write(path, alice.screenshot(&hers).await).unwrap();
+    }
+    alice.close().await;
+    bob.close().await;
+}
