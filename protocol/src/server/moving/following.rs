@@ -113,7 +113,6 @@ impl<C> Session<C> {
         if let Some(position) = self.taken().and_then(|taken| taken.overtaken(identity)) {
             // A former holder was ahead of this node, and had missed this one.
             let _ = self.gap_behind(position, GAP, bounds);
-            self.told_missing(identity);
         } else if overtakes && self.taken().is_some_and(|taken| taken.overtakes(identity)) {
             // What this node dropped as a stranger's is still to be forwarded.
             let _ = self.gap(GAP, bounds);
@@ -146,9 +145,6 @@ impl<C> Session<C> {
         if !next {
             let before = self.taken().map(|t| t.may_belong_before(&held.identity));
             let _ = self.gap_behind(before.unwrap_or_default(), GAP, bounds);
-            if held.identity.place().is_some() {
-                self.told_missing(&held.identity);
-            }
         }
         let pushed = self.append(&held.item, bounds);
         let end = self.out.end();

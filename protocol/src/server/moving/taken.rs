@@ -11,7 +11,7 @@ use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
-use crate::takeover::{Applied, HOLD_MS, Identity, Place};
+use crate::takeover::{Applied, HOLD_MS, Identity};
 
 use equal::Equals;
 use stream::Stream;
@@ -154,9 +154,6 @@ impl Taken {
     pub(super) fn give_up_missing(&mut self) -> bool {
         let missing = self.is_missing();
         self.missing_messages.clear();
-        for stream in self.streams.values_mut() {
-            stream.told_before(Place::LAST);
-        }
         self.given_up = true;
         missing
     }
@@ -350,12 +347,6 @@ impl Taken {
     pub(super) fn appended_forward(&mut self, forward: &Held, end: u64) {
         let identity = &forward.identity;
         self.appended(identity, end);
-        if let Some((publisher, place)) = identity.place() {
-            self.streams
-                .entry(publisher)
-                .or_default()
-                .was_forwarded(place);
-        }
         if let Some(message) = identity.message() {
             self.missing_messages.remove(&message);
         }

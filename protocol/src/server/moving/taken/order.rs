@@ -1,7 +1,6 @@
 //! Which pushes may stand before which, in a session whose pushes come by two ways.
 
 use super::Taken;
-use super::stream::Stream;
 use crate::rules::{Rule, holds};
 use crate::takeover::Identity;
 
@@ -12,10 +11,7 @@ impl Taken {
             return false;
         };
         let newest = self.streams.get(&publisher).map(|stream| stream.newest);
-        let open = |stream: &Stream| stream.has_open_before(place);
-        let next = newest.unwrap_or_default().is_followed_by(place)
-            && !self.streams.get(&publisher).is_some_and(open);
-        next || !holds(Rule::HeldStandsBehindGap)
+        newest.unwrap_or_default().is_followed_by(place) || !holds(Rule::HeldStandsBehindGap)
     }
 
     /// The position behind all in line that a forward may have to come before: what is known to be
@@ -48,17 +44,10 @@ impl Taken {
         stream.is_some_and(|stream| stream.lacks_before(place))
     }
 
-    /// A gap stands before a push that overtakes something. One says it of all without a number:
+    /// A gap stands before an own copy that overtakes something. One says it of all without a number:
     /// each that is forwarded stands behind a gap of its own.
     pub(in crate::server::moving) fn told_missing(&mut self, identity: &Identity) {
-        match identity.place() {
-            Some((publisher, place)) => {
-                if let Some(stream) = self.streams.get_mut(&publisher) {
-                    stream.told_before(place);
-                }
-            }
-            None => self.told_missing = true,
-        }
+        self.told_missing |= identity.place().is_none();
     }
 
     /// Whether a push without a number is still to be forwarded.

@@ -16,8 +16,6 @@ pub(super) struct Stream {
     pub(super) newest: Place,
     /// Where the queue ended behind it, if it was put there here.
     pub(super) newest_at: u64,
-    /// Of the holder's holes, what may still come and no gap has told of.
-    open: Vec<(Place, Place)>,
 }
 
 impl Stream {
@@ -33,12 +31,6 @@ impl Stream {
         let newest = holes.iter().rev().fold(holder.last, last);
         Stream {
             newest: singles.fold(newest, Place::max),
-            // Within one batch nothing is lacking: a node takes it whole. And of a publisher that
-            // was new to the holder only the first push for the session is known.
-            open: holes
-                .into_iter()
-                .filter(|(after, upto)| after.seq < upto.seq && *after > Place::default())
-                .collect(),
             holder,
             ..Stream::default()
         }
@@ -46,29 +38,8 @@ impl Stream {
 
     /// Whether the session still lacks something that this node heard and dropped before `place`.
     pub(super) fn lacks_before(&self, place: Place) -> bool {
-        let dropped = self.heard;
-        dropped.is_some_and(|heard| self.newest < heard && heard < place)
-            || self.has_open_before(place)
-    }
-
-    /// Whether the holder lacked something before `place`, which may still come.
-    pub(super) fn has_open_before(&self, place: Place) -> bool {
-        self.open.iter().any(|(_, upto)| *upto < place)
-    }
-
-    /// A gap stands before `place`.
-    pub(super) fn told_before(&mut self, place: Place) {
-        self.open.retain(|(_, upto)| *upto >= place);
-    }
-
-    /// A former holder has forwarded this: in order, so what is open before it does not come from there.
-    pub(super) fn was_forwarded(&mut self, place: Place) {
-        for (after, upto) in &mut self.open {
-            if place > *after && place <= *upto {
-                *after = place;
-            }
-        }
-        self.open.retain(|(after, upto)| after < upto);
+        self.heard
+            .is_some_and(|heard| self.newest < heard && heard < place)
     }
 
     /// The own copy of this came since the session was registered.
@@ -79,16 +50,6 @@ impl Stream {
             // Or else the journal was asked a moment after the registration.
             self.heard = Some(place.before());
         }
-        // Own copies come in order: what is open before this one was dropped, or will not come.
-        let heard = self.heard.unwrap_or_default();
-        for (after, upto) in &mut self.open {
-            if *upto <= place {
-                *upto = (*upto).min(heard);
-            } else {
-                *after = place.max(*after);
-            }
-        }
-        self.open.retain(|(after, upto)| after < upto);
     }
 
     /// Whether the own copy of this came before the session was registered: it is gone.

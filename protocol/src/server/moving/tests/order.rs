@@ -102,31 +102,3 @@ fn a_held_forward_without_a_number_stands_behind_a_gap_after_what_came_before_it
     b.later(1_000);
     assert_eq!(b.written(), ["gap", "4", "gap", "3"]);
 }
-
-#[test]
-fn what_the_holder_lacked_is_overtaken_behind_a_gap_alone() {
-    for late in [true, false] {
-        // To b, which had dropped number 2, and back to a, which has not heard it yet.
-        let (mut a, mut b) = (Node::home(), Node::new("b"));
-        a.hear_all([1]);
-        b.hear_all([1, 2]);
-        let mut take = Take::begin(&mut b, "a", 2, 0, 1);
-        assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
-        let mut back = Take::begin(&mut a, "b", 3, 0, 2);
-        back.step(&mut a, &mut b);
-        b.hear_all([3]);
-        assert_eq!(back.run(&mut a, &mut b), Finish::Taken);
-        carry(&mut [&mut a, &mut b]);
-        a.attach(3, Some(0));
-        if late {
-            a.later(1_000);
-            assert_eq!(a.written(), ["1", "gap", "3"]);
-            a.hear_all([2]);
-            assert_eq!(a.written(), ["gap", "2"]);
-        } else {
-            a.hear_all([2]);
-            a.later(1_000);
-            assert_eq!(a.written(), ["1", "2", "3"]);
-        }
-    }
-}
