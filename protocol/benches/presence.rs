@@ -192,7 +192,7 @@ fn storm(sizes: &[usize], users: usize) {
         world.hostile_until = u64::MAX;
         let (before, began) = (world.bus.carried, Instant::now());
         world.storm();
-        run_for(&mut world, 5_000);
+        run_for(&mut world, 5_001);
         let last = world.now;
         let truth = world.truth().len();
         let views = until(&mut world, |world| {

@@ -30,8 +30,8 @@ pub(crate) struct Node {
     pub(crate) dies_at: Option<Step>,
     /// Until then its beats carry a wrong digest.
     pub(crate) sick_until: u64,
-    /// How often each node has asked it for all of its users meanwhile.
-    pub(crate) asked_by: BTreeMap<usize, u64>,
+    /// How often each process has asked it for all of its users meanwhile.
+    pub(crate) asked_by: BTreeMap<(usize, u32), u64>,
     /// What the wall clock is ahead.
     pub(crate) clock: i64,
     tick_at: Option<u64>,
@@ -266,6 +266,7 @@ impl World {
 
     /// A sick node must not be asked for all it has again and again.
     fn count_ask(&mut self, by: usize, of: &[usize], body: &Bytes) {
+        let by = (by, self.life(by));
         for of in of {
             let of = &mut self.nodes[*of];
             if of.sick_until > self.now {

@@ -7,7 +7,7 @@ use tengen_protocol::NodeId;
 use tengen_protocol::presence::{Beat, Channel, Epoch, Message};
 
 /// A node whose digest does not match is asked so often at once, ...
-const MOST_ASKED: u64 = 4;
+const MOST_ASKED: u64 = 6;
 /// ... and then no more often than this.
 const ASKED_EVERY_MS: u64 = 4_000;
 
