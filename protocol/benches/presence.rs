@@ -8,6 +8,8 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a broken measurement is to fail loudly")]
 
+#[path = "../tests/presence/book.rs"]
+mod book;
 #[path = "../tests/presence/bus.rs"]
 mod bus;
 #[path = "../tests/simulation/chance.rs"]

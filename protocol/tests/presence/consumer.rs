@@ -83,6 +83,9 @@ impl World {
             let first = request.after.is_none();
             consumer.asked.insert(AskId(asked));
             self.totals.based += u64::from(first);
+            if first {
+                self.note_load(peer);
+            }
             self.say(|| format!("consumer {peer} loads {request:?}"));
             let of: Vec<Peer> = (0..self.plan.slots).collect();
             let question = (Door::Told, &request.encode());

@@ -76,6 +76,11 @@ impl World {
             return;
         };
         let diffs = member.take_diffs();
+        let beats = member.roster().own_beats_back();
+        assert!(
+            member.ready().is_err() || beats >= 2,
+            "node {slot} is ready after {beats} beats of its own"
+        );
         if !self.plan.closely {
             return;
         }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken simulation is to fail loudly")]
 
+mod book;
 mod bus;
 #[path = "../simulation/chance.rs"]
 mod chance;
@@ -14,6 +15,7 @@ mod node;
 mod people;
 mod plan;
 mod runner;
+mod scripts;
 mod stranger;
 mod told;
 mod totals;

@@ -1,5 +1,6 @@
 //! A simulated node: what a driver does for one `Member`, and no more.
 
+use crate::book::Announced;
 use crate::plan::BEGIN;
 use crate::trouble::Step;
 use crate::world::{Happening, What, World};
@@ -39,6 +40,8 @@ pub(crate) struct Node {
     asks: BTreeSet<AskId>,
     /// The view as its diffs tell it.
     pub(crate) seen: BTreeMap<Uid, Kinds>,
+    /// The users as its deltas tell them.
+    pub(crate) announced: Announced,
 }
 
 impl Node {
@@ -59,6 +62,7 @@ impl Node {
             ticks: (0, 0),
             asks: BTreeSet::new(),
             seen: BTreeMap::new(),
+            announced: Announced::default(),
         }
     }
 
@@ -145,6 +149,9 @@ impl World {
                 let answer = member.asked(door, &body, now);
                 let answer = answer.expect("a node reads what a node asks");
                 if let Some(answer) = answer {
+                    if door == Door::Sync {
+                        self.note_answer(slot, from.0, &answer);
+                    }
                     self.answer(slot, from, id, &answer);
                 }
             }
@@ -245,6 +252,7 @@ impl World {
                 let of: Vec<usize> = (0..self.nodes.len()).filter(there).collect();
                 if door == Door::Sync {
                     self.count_ask(slot, &of, &body);
+                    self.note_asked(slot, &body);
                 }
                 self.nodes[slot].asks.insert(id);
                 self.ask(slot, id, (door, &body), &of, limit_ms);
@@ -277,9 +285,7 @@ impl World {
     }
 
     fn publishes(&mut self, slot: usize, channel: Channel, body: &Bytes) {
-        if !self.bus.is_up(slot) {
-            return;
-        }
+        self.note_said(slot, channel, body);
         if let Some(wrong) = self.falsified(slot, body) {
             return self.publish(slot, channel, &wrong, false);
         }

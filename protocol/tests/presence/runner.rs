@@ -53,6 +53,23 @@ pub(crate) fn one(seed: u64, log: bool) -> Result<Run, String> {
     run.map_err(|_| LAST_PANIC.with_borrow_mut(std::mem::take))
 }
 
+/// Plays one script; a broken promise is an error with what it says.
+pub(crate) fn script(play: fn(u64), seed: u64) -> Result<(), String> {
+    let played = std::panic::catch_unwind(|| play(seed));
+    played.map_err(|_| LAST_PANIC.with_borrow_mut(std::mem::take))
+}
+
+/// The first script that breaks without this rule, and how.
+pub(crate) fn scripts_without(rule: Rule) -> Option<String> {
+    rules::suspend(Some(rule));
+    let broken = crate::scripts::all().find_map(|(name, play, seed)| {
+        let what = script(play, seed).err()?;
+        Some(format!("{name}: {what}"))
+    });
+    rules::suspend(None);
+    broken
+}
+
 /// Runs them all, on all processors.
 pub(crate) fn all(order: &Order) -> Report {
     let next = AtomicU64::new(order.seeds.start);

@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Until then others may not hear of a node's users.
-    fn disturb(&mut self, slots: &[usize], until: u64) {
+    pub(crate) fn disturb(&mut self, slots: &[usize], until: u64) {
         let mut disturbed = Vec::new();
         for slot in slots.iter().copied().filter(|slot| *slot < self.plan.slots) {
             self.nodes[slot].troubles += 1;
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    fn cut(&mut self, ways: Vec<(Peer, Peer)>, until: u64) {
+    pub(crate) fn cut(&mut self, ways: Vec<(Peer, Peer)>, until: u64) {
         let mut from: Vec<usize> = ways.iter().map(|(from, _)| *from).collect();
         from.dedup();
         for (from, to) in &ways {

@@ -1,5 +1,6 @@
 //! Virtual time: what happens when, to nodes, users, consumers and the bus between them.
 
+use crate::book::{Book, Tamper};
 use crate::bus::{Bus, Peer};
 use crate::chance::Chance;
 use crate::consumer::Consumer;
@@ -102,6 +103,8 @@ pub(crate) struct World {
     pub(crate) quiet: u64,
     /// Bodies that were on the bus a while ago, for a stranger to repeat.
     pub(crate) heard: Vec<(Channel, Bytes)>,
+    pub(crate) book: Book,
+    pub(crate) tamper: Option<Tamper>,
     trace: u64,
 }
 
@@ -137,6 +140,8 @@ impl World {
             rounds_left: plan.rounds,
             quiet: 0,
             heard: Vec::new(),
+            book: Book::default(),
+            tamper: None,
             trace: 0,
             plan,
             chance,
@@ -298,6 +303,11 @@ impl World {
             if !wants || !self.bus.is_up(to) {
                 continue;
             }
+            let body = match &mut self.tamper {
+                Some(tamper) => tamper(from, to, channel, body),
+                None => Some(body.clone()),
+            };
+            let Some(body) = body else { continue };
             self.bus.carried.delivered += 1;
             self.bus.carried.delivered_bytes += body.len() as u64;
             let times = self.bus.passes(from, to, self.now, &mut self.chance);
