@@ -8,6 +8,8 @@
 mod demo;
 #[path = "browser/lives.rs"]
 mod lives;
+#[path = "browser/narrow.rs"]
+mod narrow;
 #[path = "browser/page.rs"]
 mod page;
 #[path = "browser/readme.rs"]

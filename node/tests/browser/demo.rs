@@ -21,15 +21,20 @@ pub(crate) struct Node {
 impl Demo {
     /// Starts three nodes on free ports and waits until it says that all is running.
     pub(crate) fn start() -> Demo {
-        Demo::with_nodes("3")
+        Demo::with("3", &[])
     }
 
     /// Starts one node with the embedded bus.
     pub(crate) fn alone() -> Demo {
-        Demo::with_nodes("1")
+        Demo::alone_with(&[])
     }
 
-    fn with_nodes(nodes: &str) -> Demo {
+    /// The same, with settings of the node in place of its defaults.
+    pub(crate) fn alone_with(settings: &[(&str, &str)]) -> Demo {
+        Demo::with("1", settings)
+    }
+
+    fn with(nodes: &str, settings: &[(&str, &str)]) -> Demo {
         let mut command = match std::env::var_os("TENGEN_XTASK") {
             Some(xtask) => Command::new(xtask),
             None => {
@@ -41,6 +46,7 @@ impl Demo {
         command
             .args(["demo", "--nodes", nodes, "--port", "0", "--no-build"])
             .current_dir(root())
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
