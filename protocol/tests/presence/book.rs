@@ -25,6 +25,8 @@ pub(crate) struct Book {
     pub(crate) answers: Vec<(u64, usize, Peer, SyncAnswer)>,
     /// Who began to load the base.
     pub(crate) loads: Vec<(u64, Peer)>,
+    /// Answers come so much later than what is published after them.
+    pub(crate) answers_late_ms: u64,
 }
 
 /// What a node's deltas have said of its users since the first that had none missing before it.

@@ -392,6 +392,7 @@ impl World {
                 answer: Ok(body.clone()),
             };
             let to = to.0;
+            let at = at + self.book.answers_late_ms;
             self.at(at, Happening::Arrives { to, number, what });
         }
     }

@@ -4,13 +4,16 @@ use super::{Script, cluster, pass, plan, teller};
 use crate::bus::Peer;
 use crate::world::World;
 use std::collections::BTreeSet;
-use tengen_protocol::Uid;
-use tengen_protocol::presence::{Channel, Feed, Said};
+use tengen_protocol::presence::{Channel, Epoch, Feed, Message, Said, Stream};
+use tengen_protocol::{NodeId, Uid};
 
 pub(super) const SCRIPTS: &[Script] = &[
     ("the last change of the feed gets lost", lost_change),
     ("a node has heard something else than was told", wrong_copy),
     ("a teller begins to tell again", reload),
+    ("a page of the base comes after a later change", late_page),
+    ("another one tells a service something else", second_teller),
+    ("a teller is taken for one that is not ready", elder),
 ];
 
 fn truth(world: &World) -> BTreeSet<Uid> {
@@ -29,6 +32,9 @@ fn is_change(channel: Channel, body: &bytes::Bytes) -> bool {
 fn lost_change(seed: u64) {
     let mut world = cluster(seed, plan(3, 6));
     let consumer: Peer = 3;
+    // It has just heard something: silence alone does not make it load the base again.
+    world.close(3 + seed as usize % 3, 0);
+    pass(&mut world, 3_500);
     world.close(seed as usize, 0);
     world.tamper = Some(Box::new(move |_, to, channel, body| {
         let is_lost = to == consumer && is_change(channel, body);
@@ -98,4 +104,82 @@ fn reload(seed: u64) {
     world.close(seed as usize, 0);
     pass(&mut world, 10_000);
     world.judge_consumers(&truth(&world));
+}
+
+/// The change goes over the page.
+fn late_page(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let consumer: Peer = 3;
+    world.close(seed as usize, 0);
+    pass(&mut world, 2_700);
+    world.book.answers_late_ms = 700;
+    world.bus.disconnects(consumer);
+    world.bus.connects(consumer);
+    world.consumer_connects(consumer);
+    pass(&mut world, 1_500);
+    let changes = world.book.told.iter().filter(|it| it.2 != Said::Mark);
+    let changed_at = changes.map(|it| it.0).max().unwrap();
+    let loaded_at = world.book.loads.last().unwrap().0;
+    assert!(
+        (1..700).contains(&(changed_at - loaded_at)),
+        "a page that is late"
+    );
+    pass(&mut world, 1_000);
+    world.judge_consumers(&truth(&world));
+}
+
+/// Soon it asks again who is there.
+fn second_teller(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let consumer: Peer = 3;
+    let gone = world.users[seed as usize].uid.clone().unwrap();
+    let mut once = true;
+    world.tamper = Some(Box::new(move |_, to, channel, body| {
+        if to != consumer || channel != Channel::Changes || !std::mem::take(&mut once) {
+            return Some(body.clone());
+        }
+        let said = Said::Change {
+            opens: Vec::new(),
+            closes: vec![gone.clone()],
+        };
+        let stream = Stream {
+            teller: NodeId::parse("n009").unwrap(),
+            epoch: Epoch(5),
+        };
+        let feed = Feed::decode(body).unwrap();
+        Some(
+            Feed {
+                said,
+                stream,
+                ..feed
+            }
+            .encode(),
+        )
+    }));
+    pass(&mut world, 5_500 + 3_000 + 3_000);
+    world.judge_consumers(&truth(&world));
+}
+
+/// As long as it tells and lives nobody else does.
+fn elder(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let tells = teller(&world, 0);
+    world.tamper = Some(Box::new(move |from, to, channel, body| {
+        if (from, channel) != (tells, Channel::Presence) || to == tells {
+            return Some(body.clone());
+        }
+        match Message::decode(body) {
+            Ok(Message::Beat(mut beat)) => {
+                beat.ready = false;
+                Some(Message::Beat(beat).encode())
+            }
+            _ => Some(body.clone()),
+        }
+    }));
+    let before = world.book.told.len();
+    pass(&mut world, 20_000);
+    let told = &world.book.told[before..];
+    let other = told.iter().find(|it| it.1 != tells);
+    assert!(other.is_none(), "two tell at once: {other:?}");
+    assert!(told.len() >= 3, "nobody tells");
 }

@@ -14,6 +14,7 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("messages of an earlier life come late", old_life),
     ("a second process begins under an id that is taken", double),
     ("a node begins again at once", begins_again),
+    ("somebody speaks once under a node's id", goes_above),
 ];
 
 /// From 8 s on, when they have given the others up, until these are no members any more.
@@ -186,5 +187,32 @@ fn begins_again(seed: u64) {
         }
     });
     pass(&mut world, 5_000);
+    world.judge_views();
+}
+
+/// The node goes on under a new epoch, and its users are there all the time.
+fn goes_above(seed: u64) {
+    let mut world = cluster(
+        seed,
+        Plan {
+            doubles: true,
+            ..plan(3, 6)
+        },
+    );
+    let slot = seed as usize % 3;
+    let mut beats = world.book.beats.iter();
+    let (_, _, mut beat) = beats.rfind(|it| it.1 == slot).unwrap().clone();
+    let claimed = Epoch(beat.epoch.0 + 5);
+    beat.epoch = claimed;
+    let body = Message::Beat(beat).encode();
+    world.publish(slot, Channel::Presence, &body, true);
+    watch(&mut world, 10_000, |world| {
+        for other in (0..3).filter(|other| *other != slot) {
+            let is_there = !kinds(world, other, slot).is_none();
+            assert!(is_there, "a user is gone while its node changes its epoch");
+        }
+    });
+    let last = world.book.beats.iter().rfind(|it| it.1 == slot).unwrap();
+    assert!(last.2.epoch > claimed, "a node stays below who has its id");
     world.judge_views();
 }
