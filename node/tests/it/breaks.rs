@@ -11,9 +11,9 @@ use tengen_client::{Client, CloseReason, ErrorCode, FailureKind, State};
 use tengen_node::{Answer, NodeBuilder, Payload};
 
 use crate::cluster::{Cluster, eventually, soon};
-use crate::each_way;
 use crate::heard::Heard;
 use crate::way::Way;
+use crate::{each_way, side_by_side};
 
 each_way!(
     f18_what_is_sent_while_not_open_waits_in_line_or_fails_at_once,
@@ -24,6 +24,7 @@ each_way!(
     f62_pushes_made_during_a_drop_arrive_after_it_in_order_once,
     f99_over_a_bad_connection_everything_still_arrives_once_in_order,
 );
+side_by_side!(f99_about_the_share_of_sends_that_was_asked_for_breaks_and_all_arrive);
 
 /// Waits until the client's state is as `condition` says, and returns it.
 async fn state(
@@ -55,6 +56,30 @@ async fn all_handled(log: &Log, count: u64) {
     eventually("all are handled", async || log.lock().len() as u64 >= count).await;
     let handled: Vec<u64> = log.lock().iter().map(|(_, n)| *n).collect();
     assert_eq!(handled, (0..count).collect::<Vec<_>>());
+}
+
+/// A client of the first node that comes back quickly however often its connection is lost.
+async fn quick(cluster: &Cluster) -> Client {
+    let builder = cluster.builder(0, Some("alice")).options(|options| {
+        options.backoff_base_ms = 5;
+        options.backoff_cap_ms = 20;
+    });
+    builder.connect().await.expect("it connects")
+}
+
+/// Counts from now on how often the client's connection is lost.
+fn breaks_of(client: &Client) -> Arc<AtomicU64> {
+    let breaks = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&breaks);
+    client
+        .on("chsk/state", move |event| {
+            let [old, new]: [Value; 2] = event.to().expect("two states");
+            if old["open"] == true && new["open"] == false {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .keep();
+    breaks
 }
 
 type Log = Arc<Mutex<Vec<(String, u64)>>>;
@@ -302,25 +327,8 @@ async fn f62_pushes_made_during_a_drop_arrive_after_it_in_order_once(way: Way) {
 async fn f99_over_a_bad_connection_everything_still_arrives_once_in_order(way: Way) {
     let log = Log::default();
     let cluster = Cluster::with(way, 1, |node| noting(node, &log)).await;
-    let client = cluster
-        .builder(0, Some("alice"))
-        .options(|options| {
-            options.backoff_base_ms = 5;
-            options.backoff_cap_ms = 20;
-        })
-        .connect()
-        .await
-        .expect("it connects");
-    let breaks = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&breaks);
-    client
-        .on("chsk/state", move |event| {
-            let [old, new]: [Value; 2] = event.to().expect("two states");
-            if old["open"] == true && new["open"] == false {
-                count.fetch_add(1, Ordering::Relaxed);
-            }
-        })
-        .keep();
+    let client = quick(&cluster).await;
+    let breaks = breaks_of(&client);
     client
         .set_bad_connection_rate(0.5)
         .await
@@ -339,4 +347,27 @@ async fn f99_over_a_bad_connection_everything_still_arrives_once_in_order(way: W
         breaks.load(Ordering::Relaxed) > 0,
         "half of the writes broke"
     );
+}
+
+async fn f99_about_the_share_of_sends_that_was_asked_for_breaks_and_all_arrive(way: Way) {
+    // So many that chance alone leaves these bounds less than once in a million runs.
+    for (rate, sends, least, most) in [(0.25, 400, 0.12, 0.38), (0.5, 300, 0.35, 0.65)] {
+        let log = Log::default();
+        let cluster = Cluster::with(way, 1, |node| noting(node, &log)).await;
+        let client = quick(&cluster).await;
+        let breaks = breaks_of(&client);
+        let set = client.set_bad_connection_rate(rate).await;
+        set.expect("the client lives");
+        for n in 0..sends {
+            // Each by itself: what is written together breaks together. And asked, not told: an
+            // answer comes at once, an acknowledgement when there is more to say.
+            let answer = soon("an answer", client.request("test/note", &n)).await;
+            assert_eq!(answer, Ok(true));
+        }
+        all_handled(&log, sends).await;
+        // Every send was written once at last, and before that broke as often as there are breaks.
+        let broken = breaks.load(Ordering::Relaxed) as f64;
+        let share = broken / (broken + sends as f64);
+        assert!((least..most).contains(&share), "{way:?}: {share} at {rate}");
+    }
 }
