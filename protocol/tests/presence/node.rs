@@ -149,8 +149,10 @@ impl World {
                 let answer = member.asked(door, &body, now);
                 let answer = answer.expect("a node reads what a node asks");
                 if let Some(answer) = answer {
-                    if door == Door::Sync {
-                        self.note_answer(slot, from.0, &answer);
+                    match door {
+                        Door::Sync => self.note_answer(slot, from.0, &answer),
+                        Door::Told => self.judge_base(slot),
+                        Door::Differs => {}
                     }
                     self.answer(slot, from, id, &answer);
                 }

@@ -127,6 +127,13 @@ impl World {
         slots.windows(2).any(|pair| pair[0] == pair[1])
     }
 
+    /// Node `slot` answers for the base: it has told something itself.
+    pub(crate) fn judge_base(&self, slot: usize) {
+        let who = (slot, self.life(slot));
+        let tells = self.told.said.contains_key(&who);
+        assert!(tells, "node {slot} gives out a base and has told nothing");
+    }
+
     /// A node names these to the teller.
     pub(crate) fn hear_named(&mut self, body: &Bytes) {
         for uid in Differs::decode(body).unwrap().uids {

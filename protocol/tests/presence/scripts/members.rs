@@ -14,6 +14,7 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("messages of an earlier life come late", old_life),
     ("a second process begins under an id that is taken", double),
     ("a node begins again at once", begins_again),
+    ("the teller dies", teller_dies),
     ("somebody speaks once under a node's id", goes_above),
 ];
 
@@ -215,4 +216,22 @@ fn goes_above(seed: u64) {
     let last = world.book.beats.iter().rfind(|it| it.1 == slot).unwrap();
     assert!(last.2.epoch > claimed, "a node stays below who has its id");
     world.judge_views();
+}
+
+/// The next one tells, 2 s after the former is given up, and not before.
+fn teller_dies(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let tells = teller(&world, 0);
+    let stays: Vec<usize> = (0..3).filter(|slot| *slot != tells).collect();
+    world.stop(tells);
+    let before = world.book.told.len();
+    while stays.iter().all(|slot| lists(&world, *slot) == 3) {
+        world.step();
+    }
+    watch(&mut world, 1_500, |world| {
+        let told = &world.book.told[before..];
+        assert!(told.is_empty(), "a new teller does not wait: {told:?}");
+    });
+    pass(&mut world, 2_000);
+    assert!(world.book.told.len() > before, "nobody tells");
 }

@@ -3,13 +3,18 @@
 use super::{Script, cluster, kinds, pass, plan, until_beat, watch};
 use crate::bus::Peer;
 use tengen_protocol::Transport;
-use tengen_protocol::presence::{Kinds, SyncAnswer};
+use tengen_protocol::presence::{Channel, Kinds, Message, SyncAnswer};
 
 pub(super) const SCRIPTS: &[Script] = &[
     ("a user changes the transport", switch),
     ("one announcement gets lost, the next does not", gap),
     ("users come and go while the bus is down", bus_down),
     ("an announcement comes twice, the second time late", twice),
+    (
+        "an announcement comes with other users than were said",
+        other_users,
+    ),
+    ("a node announces something all the time", busy),
 ];
 
 /// Within 200 ms everybody sees the new one, and the old one no more.
@@ -88,16 +93,66 @@ fn twice(seed: u64) {
     let slot = seed as usize % 3;
     let other = (slot + 1) % 3;
     let delta = world.book.deltas.iter().find(|it| it.1 == slot).unwrap();
-    let delta = tengen_protocol::presence::Message::Delta(delta.2.clone()).encode();
+    let delta = Message::Delta(delta.2.clone()).encode();
     world.close(slot, 0);
     pass(&mut world, 8_000);
     assert!(kinds(&world, other, slot).is_none());
-    let channel = tengen_protocol::presence::Channel::Presence;
-    world.publish(slot, channel, &delta, true);
+    let asked = world.book.asked.len();
+    world.publish(slot, Channel::Presence, &delta, true);
     watch(&mut world, 3_000, |world| {
         assert!(
             kinds(world, other, slot).is_none(),
             "who left is there again"
         );
     });
+    assert_eq!(world.book.asked.len(), asked, "what was known is asked for");
+}
+
+/// The next beat shows it, and a snapshot puts it right.
+fn other_users(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let slot = seed as usize % 3;
+    let other = (slot + 1) % 3;
+    let wrong = world.users[other].uid.clone().unwrap();
+    world.tamper = Some(Box::new(move |from, to, _, body| {
+        match Message::decode(body) {
+            Ok(Message::Delta(mut delta)) if (from, to) == (slot, other) => {
+                for (uid, _) in &mut delta.changes {
+                    *uid = wrong.clone();
+                }
+                Some(Message::Delta(delta).encode())
+            }
+            _ => Some(body.clone()),
+        }
+    }));
+    world.open(slot, slot, Transport::Poll);
+    pass(&mut world, 100);
+    world.tamper = None;
+    pass(&mut world, 3_000);
+    world.judge_views();
+}
+
+/// It beats every second all the same.
+fn busy(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let slot = seed as usize % 3;
+    let began = world.now;
+    let deltas = world.book.deltas.len();
+    for turn in 0..20 {
+        let now = world.millis();
+        let uid = world.users[slot].uid.clone();
+        let (from, to) = match turn % 2 {
+            0 => (Transport::Ws, Transport::Poll),
+            _ => (Transport::Poll, Transport::Ws),
+        };
+        let member = world.nodes[slot].member.as_mut().unwrap();
+        member.switched(uid.as_ref(), from, to, now);
+        world.carry_out(slot);
+        pass(&mut world, 250);
+    }
+    let deltas = world.book.deltas[deltas..].iter().filter(|it| it.1 == slot);
+    assert!(deltas.count() >= 18, "it announces something");
+    let beats = world.book.beats.iter();
+    let beats = beats.filter(|it| it.1 == slot && it.0 > began).count();
+    assert!(beats >= 4, "{beats} beats in 5 s");
 }

@@ -1,6 +1,6 @@
 //! Snapshots in many parts: how many at once, how often, and what happens meanwhile.
 
-use super::{Script, cluster, kinds, pass, plan};
+use super::{Script, cluster, is_ready, kinds, pass, plan, view, watch};
 use crate::bus::Peer;
 use crate::plan::Plan;
 use crate::world::World;
@@ -12,6 +12,7 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("five ask for a snapshot at once", five),
     ("users change while a snapshot is under way", changes),
     ("an answer in the middle of a snapshot gets lost", lost_part),
+    ("a node joins one with many users", joins),
 ];
 
 /// One node with many users, and slots for those who join.
@@ -96,4 +97,25 @@ fn lost_part(seed: u64) {
     pass(&mut world, 6_000);
     assert_eq!(firsts(&world), 1, "the missing part is enough");
     world.judge_views();
+}
+
+/// It is not ready before it knows them all.
+fn joins(seed: u64) {
+    let mut world = cluster(
+        seed,
+        Plan {
+            slots: 2,
+            part_bytes: 40,
+            latency: 60,
+            ..plan(1, 400)
+        },
+    );
+    let users = view(&world, 0).len();
+    world.start(1);
+    watch(&mut world, 15_000, |world| {
+        if is_ready(world, 1) {
+            assert_eq!(view(world, 1).len(), users, "ready without knowing all");
+        }
+    });
+    assert!(is_ready(&world, 1));
 }
