@@ -54,8 +54,8 @@ fn nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_on
         eprintln!("{} of {} seeds failed", report.failures.len(), report.runs);
         std::process::exit(1);
     }
-    // A simulation in which nothing happens proves nothing.
-    if report.runs >= SEEDS {
+    // A simulation in which nothing happens proves nothing. Other worlds than the suite's may lack what is rare.
+    if first == 0 && report.runs >= SEEDS {
         assert_eq!(report.totals.missing(), [""; 0], "{:?}", report.totals);
     }
 }

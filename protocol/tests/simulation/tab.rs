@@ -348,6 +348,7 @@ impl World {
         // Its clock may be a little fast.
         let patience = options.timeout_ms.unwrap_or(5_000) * 9 / 10;
         let waits_until = if buffered { self.now + patience } else { 0 };
+        self.say(|| format!("tab {tab} says item {n} as {token:?}"));
         let items = &mut self.ledger.items;
         items.send(
             n,

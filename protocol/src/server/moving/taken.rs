@@ -163,11 +163,14 @@ impl Taken {
         if let Identity::Counted { content, count } = *identity {
             return self.own_content(content, count);
         }
+        if let Some(message) = identity.message() {
+            // Known or not: it may be forwarded once more, for another session of the user.
+            self.own_messages.insert(message);
+        }
         if self.has(identity) {
             return Own::Known;
         }
         if let Some(message) = identity.message() {
-            self.own_messages.insert(message);
             self.missing_messages.remove(&message);
         }
         let mut first = Vec::new();

@@ -159,6 +159,15 @@ impl Items {
         self.running.remove(session);
     }
 
+    /// This node, if anybody still has its name, was not on the bus twice in a row when it was asked
+    /// for what it owes to a session: nobody waits for its handler any more.
+    pub(crate) fn taken_for_dead(&mut self, session: &SessionId, node: Option<usize>) {
+        let there = |running: &Running| Some(running.node.0) == node;
+        if self.running.get(session).is_some_and(there) {
+            self.running.remove(session);
+        }
+    }
+
     /// The node is gone, and its handlers with it.
     pub(crate) fn died(&mut self, node: (usize, u32), sessions: impl Iterator<Item = SessionId>) {
         self.dead.extend(sessions);

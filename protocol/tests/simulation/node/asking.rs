@@ -19,7 +19,7 @@ pub(crate) enum Asker {
 }
 
 /// What came of a question.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Came {
     Answer(Bytes),
     NoResponders,

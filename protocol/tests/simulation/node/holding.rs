@@ -206,6 +206,11 @@ impl World {
             }
             Came::Late => false,
         };
+        if gone && *came == Came::NoResponders {
+            // Not on the bus for so long, it counts as dead, though it may only be cut off.
+            let there = self.node_named(debtor);
+            self.ledger.items.taken_for_dead(session, there);
+        }
         let back = matches!(came, Came::Answer(body) if Answer::decode(body) == Ok(Answer::Void));
         let bounds = &self.plan.bounds;
         if let (true, Some(home)) = (gone || back, self.nodes[node].homes.get_mut(session)) {

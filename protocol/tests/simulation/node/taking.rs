@@ -207,7 +207,13 @@ impl World {
                 self.ledger.totals.take_superseded += 1;
                 self.server_closes(wire, CloseCode::SUPERSEDED, "a newer connection was first");
             }
-            (Finish::Fresh, Some(code)) => self.server_closes(wire, code, "it ended"),
+            (Finish::Fresh, Some(code)) => {
+                if take.late {
+                    // Whether the holder said yes, and so gave its items away, nobody here knows.
+                    self.ledger.items.may_be_lost(id);
+                }
+                self.server_closes(wire, code, "it ended");
+            }
             (Finish::Fresh, None) => {
                 self.ledger.totals.take_failed += 1;
                 if take.late && !self.plan.is_prompt() {

@@ -81,6 +81,22 @@ fn an_own_copy_that_comes_later_is_dropped() {
 }
 
 #[test]
+fn a_forward_that_comes_once_more_after_both_copies_is_dropped() {
+    let (mut a, mut b) = moved();
+    let push = with_message(5, 10);
+    a.hear(&push);
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), ["gap", "10"]);
+    assert_eq!(b.hear(&push), Some(Pushed::Known));
+    // For another session of the user that came from there, say: it is offered to each.
+    assert_eq!(a.hear(&push), Some(Pushed::Elsewhere));
+    carry(&mut [&mut a, &mut b]);
+    b.later(1_000);
+    assert_eq!(b.written(), NOTHING);
+}
+
+#[test]
 fn an_own_copy_that_comes_long_after_the_last_forwards_is_dropped() {
     let (mut a, mut b) = moved();
     for node in [&mut a, &mut b] {
