@@ -19,12 +19,18 @@ crate::each_bus!(
     f100_sessions_are_listed_with_all_that_helps_to_find_a_mistake,
 );
 
-/// A cluster in which every node knows all others.
+/// A cluster in which every node knows all others, and services are answered.
 async fn cluster(kind: Kind, nodes: usize) -> Cluster {
     let cluster = Cluster::start(kind, nodes).await;
     for number in 0..nodes {
         knows_all(&cluster, number).await;
     }
+    // A node joins those who answer a moment after it is ready.
+    let service = cluster.service().await;
+    eventually("a node answers services", async || {
+        ask(&service, r#"{"count": true}"#).await.is_ok()
+    })
+    .await;
     cluster
 }
 
