@@ -1,7 +1,7 @@
 //! A Chromium with tabs on the example page, and what a person does and sees there.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fantoccini::wd::WindowHandle;
@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 /// As long as a busy machine of two cores may need for anything a person would wait for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The port that a driver chooses may be somebody else's before it listens there: then it ends.
+const START_TRIES: usize = 5;
 
 /// One browser with a profile of its own: one person.
 pub(crate) struct Browser {
@@ -30,28 +32,33 @@ impl Tab {
     }
 }
 
+/// A driver that listens, what it says, and its port. `None` = it has ended.
+fn listening(program: &str) -> Option<(Child, BufReader<ChildStdout>, String)> {
+    let mut driver = Command::new(program)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask test` installs it"));
+    let mut lines = BufReader::new(driver.stdout.take().unwrap());
+    let mut line = String::new();
+    while lines.read_line(&mut line).unwrap() > 0 {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            let port = port.trim().trim_end_matches('.').to_owned();
+            return Some((driver, lines, port));
+        }
+        line.clear();
+    }
+    driver.wait().unwrap();
+    None
+}
+
 impl Browser {
     /// Starts a driver on a port of its choice, and a Chromium under it.
     pub(crate) async fn start() -> Browser {
         let program = std::env::var("CHROMEDRIVER").unwrap_or_else(|_| "chromedriver".to_owned());
-        let mut driver = Command::new(&program)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask test` installs it"));
-        let mut lines = BufReader::new(driver.stdout.take().unwrap());
-        let mut line = String::new();
-        let port = loop {
-            line.clear();
-            assert!(
-                lines.read_line(&mut line).unwrap() > 0,
-                "chromedriver ended"
-            );
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim().trim_end_matches('.').to_owned();
-            }
-        };
+        let started = (0..START_TRIES).find_map(|_| listening(&program));
+        let (driver, mut lines, port) = started.expect("chromedriver listens");
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
 
         let profile = tempfile::tempdir().unwrap();
