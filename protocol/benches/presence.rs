@@ -12,10 +12,12 @@
 mod book;
 #[path = "../tests/presence/bus.rs"]
 mod bus;
-#[path = "../tests/simulation/chance.rs"]
+#[path = "../tests/harness/chance.rs"]
 mod chance;
 #[path = "../tests/presence/consumer.rs"]
 mod consumer;
+#[path = "../tests/harness/counters.rs"]
+mod counters;
 #[path = "../tests/presence/judge.rs"]
 mod judge;
 #[path = "../tests/presence/node.rs"]

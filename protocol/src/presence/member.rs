@@ -281,8 +281,7 @@ impl Member {
 
     /// Tells what is to be told, if this node is the one; follows the feed otherwise.
     fn tell(&mut self, now: Millis) {
-        let is_ready = self.roster.ready().is_ok() || !holds(Rule::ReadyGatesTelling);
-        let teller = self.roster.teller().filter(|_| is_ready).cloned();
+        let teller = self.roster.teller().cloned();
         let epoch = self.local.epoch().unwrap_or_default();
         self.telling
             .tick(teller.as_ref(), epoch, &mut self.roster, now);

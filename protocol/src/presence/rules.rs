@@ -100,8 +100,6 @@ rules! {
     ColdClusterIsReady,
 
     // One teller.
-    /// Only the teller tells.
-    OneTeller,
     /// Only a ready node tells.
     ReadyGatesTelling,
     /// The ready node of the lowest epoch tells, so a joiner never takes over.

@@ -163,8 +163,8 @@ impl Telling {
         self.teller.handled(epoch, n);
     }
 
-    /// Time passes, or the view changed. `teller`: who is to tell, none while this node is not
-    /// ready; `epoch`: of this node.
+    /// Time passes, or the view changed. `teller`: who is to tell, never this node while it is
+    /// not ready; `epoch`: of this node.
     pub fn tick(
         &mut self,
         teller: Option<&NodeId>,

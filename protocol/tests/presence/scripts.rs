@@ -10,14 +10,11 @@ use crate::bus::Peer;
 use crate::chance::Chance;
 use crate::judge;
 use crate::plan::{Plan, WARM_MS};
-use crate::runner;
+use crate::played::Script;
 use crate::world::World;
 use std::collections::BTreeMap;
 use tengen_protocol::presence::{Kinds, Roster};
 use tengen_protocol::{Transport, Uid};
-
-/// What happens, and for which seed.
-pub(crate) type Script = (&'static str, fn(u64));
 
 /// All of them.
 pub(crate) const SCRIPTS: &[&[Script]] = &[
@@ -27,29 +24,6 @@ pub(crate) const SCRIPTS: &[&[Script]] = &[
     syncing::SCRIPTS,
     feed::SCRIPTS,
 ];
-
-/// Seeds that every script is played with.
-pub(crate) const SEEDS: u64 = 3;
-
-/// Every script with every seed.
-pub(crate) fn all() -> impl Iterator<Item = (&'static str, fn(u64), u64)> {
-    let scripts = SCRIPTS.iter().copied().flatten();
-    scripts.flat_map(|(name, play)| (0..SEEDS).map(move |seed| (*name, *play, seed)))
-}
-
-#[test]
-fn each_scripted_trouble_ends_as_the_rules_have_it() {
-    runner::be_quiet();
-    let mut broken = Vec::new();
-    for (name, play, seed) in all() {
-        if let Err(what) = runner::script(play, seed) {
-            broken.push(format!("{name}, seed {seed}: {what}"));
-        }
-    }
-    // Until here the hook kept to itself what a panic says.
-    drop(std::panic::take_hook());
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-}
 
 /// A cluster of so many nodes that has found itself, and one user for each two nodes or so many as
 /// the plan has; all have been told.

@@ -1,27 +1,6 @@
 //! What happened in a world, so that nobody mistakes an empty one for a good one.
 
-/// Declares the counters, and adds them up by name.
-macro_rules! totals {
-    ($($(#[doc = $words:literal])+ $name:ident,)+) => {
-        /// How often each thing happened.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub(crate) struct Totals {
-            $($(#[doc = $words])+ pub(crate) $name: u64,)+
-        }
-
-        impl Totals {
-            pub(crate) fn add(&mut self, other: &Totals) {
-                $(self.$name += other.$name;)+
-            }
-
-            /// What never happened.
-            pub(crate) fn missing(&self) -> Vec<&'static str> {
-                let all = [$((stringify!($name), self.$name),)+];
-                all.into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
-            }
-        }
-    };
-}
+use crate::counters::totals;
 
 totals! {
     /// Clients that came.

@@ -1,7 +1,8 @@
 //! The feed: what a lost change, a reload or a wrong copy leads to, and how soon it is right again.
 
-use super::{Script, cluster, pass, plan, teller};
+use super::{cluster, pass, plan, teller};
 use crate::bus::Peer;
+use crate::played::Script;
 use crate::world::World;
 use std::collections::BTreeSet;
 use tengen_protocol::presence::{Channel, Epoch, Feed, Message, Said, Stream};

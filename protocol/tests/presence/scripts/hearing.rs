@@ -1,6 +1,7 @@
 //! A node that cannot hear itself, stands still or hears only half: whom it judges, and what it says.
 
-use super::{Script, cluster, is_ready, lists, pass, plan, roster, teller, view, watch};
+use super::{cluster, is_ready, lists, pass, plan, roster, teller, view, watch};
+use crate::played::Script;
 use crate::world::World;
 use tengen_protocol::Transport;
 use tengen_protocol::presence::{Channel, Message};

@@ -1,7 +1,8 @@
 //! Parts of a cluster that are cut off, leave, join or come again: who is ready, who tells, and who is still there.
 
-use super::{Script, between, cluster, is_ready, kinds, lists, pass, plan, roster, teller, watch};
+use super::{between, cluster, is_ready, kinds, lists, pass, plan, roster, teller, watch};
 use crate::plan::{BEGIN, Plan};
+use crate::played::Script;
 use crate::trouble::Mend;
 use crate::world::{Happening, World};
 use tengen_protocol::presence::{Channel, Epoch, Message, Said};

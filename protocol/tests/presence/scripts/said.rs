@@ -1,7 +1,8 @@
 //! What shows at once, and what is not said at all.
 
-use super::{Script, cluster, kinds, pass, plan, until_beat, watch};
+use super::{cluster, kinds, pass, plan, until_beat, watch};
 use crate::bus::Peer;
+use crate::played::Script;
 use tengen_protocol::Transport;
 use tengen_protocol::presence::{Channel, Kinds, Message, SyncAnswer};
 

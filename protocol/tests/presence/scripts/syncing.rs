@@ -1,8 +1,9 @@
 //! Snapshots in many parts: how many at once, how often, and what happens meanwhile.
 
-use super::{Script, cluster, is_ready, kinds, pass, plan, view, watch};
+use super::{cluster, is_ready, kinds, pass, plan, view, watch};
 use crate::bus::Peer;
 use crate::plan::Plan;
+use crate::played::Script;
 use crate::world::World;
 use std::collections::BTreeSet;
 use tengen_protocol::Transport;

@@ -1,26 +1,6 @@
-//! How often each kind of thing happened: a simulation in which nothing happens proves nothing.
+//! What a run of the simulation counts.
 
-macro_rules! totals {
-    ($($name:ident,)+) => {
-        /// What one run, or all of them, saw.
-        #[derive(Debug, Default, Clone, PartialEq, Eq)]
-        pub(crate) struct Totals {
-            $(pub(crate) $name: u64,)+
-        }
-
-        impl Totals {
-            pub(crate) fn add(&mut self, other: &Totals) {
-                $(self.$name += other.$name;)+
-            }
-
-            /// What never happened.
-            pub(crate) fn missing(&self) -> Vec<&'static str> {
-                let counts = [$((stringify!($name), self.$name),)+];
-                counts.iter().filter(|(_, count)| *count == 0).map(|(name, _)| *name).collect()
-            }
-        }
-    };
-}
+use crate::counters::totals;
 
 totals! {
     published,

@@ -1,4 +1,4 @@
-//! The simulation's dice.
+//! The dice of the simulations.
 
 /// SplitMix64: small, seeded, the same everywhere.
 #[derive(Clone)]

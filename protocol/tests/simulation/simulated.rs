@@ -1,0 +1,46 @@
+//! What the harness of the simulations is told of this one.
+
+pub(crate) use crate::ledger::Totals;
+pub(crate) use crate::scripts::SCRIPTS;
+pub(crate) use crate::world::{Run, World};
+pub(crate) use tengen_protocol::rules;
+
+use rules::Rule;
+
+/// How a person sees one world.
+pub(crate) const COMMAND: &str = "cargo xtask sim";
+
+/// What an ordinary test run covers.
+pub(crate) const SEEDS: u64 = 2_000;
+
+/// Seeds that every script is played with.
+pub(crate) const SCRIPT_SEEDS: u64 = 3;
+
+/// In so many worlds an ordinary test run looks for a rule that no script misses.
+pub(crate) const QUICK_SEEDS: u64 = 200;
+
+/// A rule whose absence is not noticed within so many worlds is not checked at all.
+pub(crate) const ENOUGH_SEEDS: u64 = 20_000;
+
+/// Rules that only so many random worlds miss, or none, that an ordinary test run leaves them out.
+pub(crate) const SELDOM: &[Rule] = &[
+    Rule::LateCopyRefused,
+    Rule::SupersededIsDeaf,
+    Rule::GapAfterInterest,
+    Rule::OtherUserBeginsAnew,
+    Rule::SupersededBeginsAnew,
+    Rule::FullInboxStops,
+    Rule::SideBufferFirst,
+    Rule::ReleaseRefusesOtherUser,
+    Rule::ReleaseDetaches,
+    Rule::FenceBeforeCut,
+    Rule::LateFenceIsGap,
+    Rule::InboxWaitIsBounded,
+    Rule::FrozenForwards,
+    Rule::VoidTakeRefused,
+    Rule::AbsentIsNoYes,
+    Rule::LateIsForwarded,
+    Rule::RepliesAreForwarded,
+    Rule::ForwardedOn,
+    Rule::HeldStandsBehindGap,
+];
