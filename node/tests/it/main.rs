@@ -12,6 +12,7 @@ mod handlers;
 mod heard;
 mod identity;
 mod kicks;
+mod listening;
 mod mounting;
 mod order;
 mod outages;
