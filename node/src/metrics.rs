@@ -127,6 +127,7 @@ metrics! {
     PollMetrics, "poll" {
         Gauge parked = "parked": "Polls that are held at this moment, here or for another node.";
         Gauge post_bytes = "post_bytes": "Bytes kept free for the bodies of POSTs that are being taken, up to the setting post_bytes.";
+        Gauge piece_bytes = "piece_bytes": "Bytes of answers too large for one message of the bus, kept until other nodes have fetched them.";
         Counter hellos = "hellos_total": "Hellos that came by POST and were accepted.";
         Counter answered = "answered_total": "Polls answered with something to tell, of sessions of this node.";
         Counter empty = "empty_total": "Polls answered empty after poll_timeout, of sessions of this node.";

@@ -15,10 +15,13 @@ pub const VERSION: u64 = 1;
 const POLL: u64 = 32;
 const POST: u64 = 33;
 const WHO: u64 = 34;
+const REST: u64 = 35;
 const BODY: u64 = 40;
 const REFUSED: u64 = 41;
 const NOT_MINE: u64 = 42;
 const MINE: u64 = 43;
+const BEGUN: u64 = 44;
+const PIECE: u64 = 45;
 
 /// A message of these kinds that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +77,9 @@ pub enum ToHome {
     Post(RelayedPost),
     /// To `tengen.session`: only the home answers.
     Who(SessionId),
+    /// To `tengen.node.<home>.poll`: what follows the first `from` bytes of a body that was
+    /// [begun](FromHome::Begun) there.
+    Rest { id: u128, from: u64 },
 }
 
 /// What comes back.
@@ -87,6 +93,17 @@ pub enum FromHome {
     NotMine,
     /// The answer to [`ToHome::Who`]; to anything else: it has gone to this node, ask there.
     Mine(NodeId),
+    /// As `Body`, of a body of `total` bytes that one message of the bus cannot carry: the first of
+    /// them. The rest is [asked for](ToHome::Rest) by `id`, within some seconds.
+    Begun {
+        codec: Codec,
+        id: u128,
+        total: u64,
+        piece: Bytes,
+    },
+    /// The next bytes of a body that was begun. [`NotMine`](FromHome::NotMine) if it is not kept
+    /// any more: the GET can be asked anew.
+    Piece(Bytes),
 }
 
 impl ToHome {
@@ -125,6 +142,7 @@ impl ToHome {
                 )
             }
             ToHome::Who(session) => message(WHO, [text(session.as_str())]),
+            ToHome::Rest { id, from } => message(REST, [wide(*id), number(*from)]),
         }
     }
 
@@ -158,6 +176,10 @@ impl ToHome {
                 body: fields.bytes()?,
             })),
             WHO => Ok(ToHome::Who(fields.session()?)),
+            REST => Ok(ToHome::Rest {
+                id: fields.wide()?,
+                from: fields.number()?,
+            }),
             other => Err(BadRelay::Kind(other)),
         }
     }
@@ -178,6 +200,21 @@ impl FromHome {
             ),
             FromHome::NotMine => message(NOT_MINE, []),
             FromHome::Mine(node) => message(MINE, [text(node.as_str())]),
+            FromHome::Begun {
+                codec: kind,
+                id,
+                total,
+                piece,
+            } => message(
+                BEGUN,
+                [
+                    codec(*kind),
+                    wide(*id),
+                    number(*total),
+                    Value::Bytes(piece.clone()),
+                ],
+            ),
+            FromHome::Piece(piece) => message(PIECE, [Value::Bytes(piece.clone())]),
         }
     }
 
@@ -203,6 +240,13 @@ impl FromHome {
                 node.map(FromHome::Mine)
                     .map_err(|_| BadRelay::Malformed("node id"))
             }
+            BEGUN => Ok(FromHome::Begun {
+                codec: fields.codec()?,
+                id: fields.wide()?,
+                total: fields.number()?,
+                piece: fields.bytes()?,
+            }),
+            PIECE => Ok(FromHome::Piece(fields.bytes()?)),
             other => Err(BadRelay::Kind(other)),
         }
     }
@@ -219,6 +263,11 @@ fn message<const N: usize>(kind: u64, fields: [Value; N]) -> Bytes {
 
 fn number(number: u64) -> Value {
     Value::Int(i128::from(number))
+}
+
+/// A number of 128 bits, most significant byte first.
+fn wide(number: u128) -> Value {
+    Value::Bytes(Bytes::copy_from_slice(&number.to_be_bytes()))
 }
 
 fn text(text: &str) -> Value {
@@ -273,6 +322,14 @@ impl Fields {
             Some(Value::Bytes(bytes)) => Ok(bytes),
             _ => Err(BadRelay::Malformed("bytes are missing")),
         }
+    }
+
+    fn wide(&mut self) -> Result<u128, BadRelay> {
+        let bytes = self.bytes()?;
+        let bytes = <[u8; 16]>::try_from(&bytes[..]);
+        bytes
+            .map(u128::from_be_bytes)
+            .map_err(|_| BadRelay::Malformed("not 16 bytes"))
     }
 
     fn session(&mut self) -> Result<SessionId, BadRelay> {

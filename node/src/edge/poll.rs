@@ -22,6 +22,7 @@ use tengen_protocol::Codec;
 use self::body::Bodies;
 use self::home::{Brought, Caller, Home};
 use self::refusal::Refusal;
+use self::relay::pieces::Pieces;
 use self::relay::{Relay, relayed};
 use self::request::{Asks, Named};
 use super::Edge;
@@ -41,6 +42,7 @@ pub(crate) struct Polls {
     hold: Duration,
     bodies: Bodies,
     relay: Relay,
+    pieces: Pieces,
 }
 
 impl Polls {
@@ -49,6 +51,7 @@ impl Polls {
         Polls {
             hold,
             bodies: Bodies::new(max_bytes.max(SEVERAL) + SLACK, post_bytes, relay.metrics()),
+            pieces: Pieces::new(relay.max_payload(), relay.metrics()),
             relay,
         }
     }

@@ -41,6 +41,13 @@ fn requests() -> Vec<(&'static str, ToHome)> {
             }),
         ),
         ("who has it", ToHome::Who(session())),
+        (
+            "the rest of an answer",
+            ToHome::Rest {
+                id: 7,
+                from: 1_048_576,
+            },
+        ),
     ]
 }
 
@@ -57,6 +64,19 @@ fn answers() -> Vec<(&'static str, FromHome)> {
         ),
         ("not mine", FromHome::NotMine),
         ("mine", FromHome::Mine(NodeId::parse("n2").expect("valid"))),
+        (
+            "the beginning of a large answer",
+            FromHome::Begun {
+                codec: Codec::Json,
+                id: 7,
+                total: 1_500_000,
+                piece: Bytes::from_static(b"[1,\"a/b\",\""),
+            },
+        ),
+        (
+            "a piece of it",
+            FromHome::Piece(Bytes::from_static(b"\\u0001")),
+        ),
     ]
 }
 

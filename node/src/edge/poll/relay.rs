@@ -1,5 +1,6 @@
 //! Poll requests for a session of another node: passed on over the bus to whoever has it.
 
+pub(super) mod pieces;
 pub(crate) mod serving;
 
 use std::collections::VecDeque;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::request::Parts;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tengen_protocol::relay::{FromHome, RelayedPoll, RelayedPost, ToHome};
 use tengen_protocol::{Codec, ErrorCode, NodeId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::SEVERAL;
 use super::held::Parked;
 use super::home::Caller;
 use super::refusal::Refusal;
@@ -67,6 +69,11 @@ impl Relay {
             asking: Semaphore::new(MAX_ASKING),
             metrics,
         }
+    }
+
+    /// The most that one message to another node can carry, in bytes.
+    pub(super) fn max_payload(&self) -> usize {
+        self.peers.max_payload()
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
@@ -171,6 +178,22 @@ impl Relay {
             }
             match self.ask_node(&node, &question).await? {
                 Some(FromHome::Mine(other)) => next.push_front(other),
+                Some(FromHome::Begun {
+                    codec,
+                    id,
+                    total,
+                    piece,
+                }) => {
+                    self.locate.found(session, &node, edge.hub.now());
+                    // A body of several items has its bound, and a single one is at most so much
+                    // larger than in the codec in which it was let in.
+                    let most = edge.hub.bounds().limits.max_bytes.saturating_mul(8) + SEVERAL;
+                    if total > most as u64 {
+                        return Err(Refusal::bus_down("the session's node answered oddly"));
+                    }
+                    let body = self.rest(&node, id, total, piece).await?;
+                    return Ok((codec, body));
+                }
                 Some(answer) => {
                     self.locate.found(session, &node, edge.hub.now());
                     return read(answer);
@@ -201,6 +224,32 @@ impl Relay {
                 Err(Refusal::bus_down("the session's node gave no answer"))
             }
         }
+    }
+
+    /// Fetches what follows the first piece of a body.
+    async fn rest(
+        &self,
+        home: &NodeId,
+        id: u128,
+        total: u64,
+        piece: Bytes,
+    ) -> Result<Bytes, Refusal> {
+        let mut body = BytesMut::from(&piece[..]);
+        while (body.len() as u64) < total {
+            let from = body.len() as u64;
+            let question = Question {
+                what: "poll",
+                message: ToHome::Rest { id, from }.encode(),
+                limit: LATE,
+            };
+            match self.ask_node(home, &question).await? {
+                Some(FromHome::Piece(piece)) if !piece.is_empty() => {
+                    body.extend_from_slice(&piece);
+                }
+                _ => return Err(Refusal::bus_down("the session's node answered oddly")),
+            }
+        }
+        Ok(body.freeze())
     }
 
     /// Which node has the session, if any says so within 1 s.
@@ -246,7 +295,7 @@ fn read(answer: FromHome) -> Result<(Codec, Bytes), Refusal> {
             let refusal = Refusal::relayed(status, code, message);
             Err(refusal.unwrap_or_else(|| Refusal::bus_down("the session's node answered oddly")))
         }
-        FromHome::NotMine | FromHome::Mine(_) => {
+        FromHome::NotMine | FromHome::Mine(_) | FromHome::Begun { .. } | FromHome::Piece(_) => {
             Err(Refusal::bus_down("the session's node answered oddly"))
         }
     }

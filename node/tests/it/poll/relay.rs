@@ -159,6 +159,21 @@ async fn a_relayed_post_keeps_its_errors_bounds_and_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_large_for_one_message_of_the_bus_is_relayed_all_the_same() {
+    let cluster = Cluster::with(Kind::Nats, 2, echo).await;
+    let mut tab = Poller::open(&cluster, 0, Some("alice")).await;
+    // A control character is one byte in CBOR and six in JSON, so the frame has 1.5 MiB.
+    let text = "\u{1}".repeat(250 << 10);
+    push(&cluster, 0, "alice", json!(text)).await;
+    push(&cluster, 0, "alice", json!("after it")).await;
+    for expected in [json!(text), json!("after it")] {
+        let items = soon("the answer", tab.take(1)).await;
+        assert!(items == [json!([1, "x/y", expected])], "{}", items.len());
+    }
+    assert_eq!(metric(&cluster, 1, "tengen_hub_sessions ").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_get_at_another_node_is_answered_in_time() {
     let timeout = Duration::from_millis(700);
     let cluster = Cluster::with(Kind::Local, 2, |builder| {
@@ -250,6 +265,13 @@ async fn relay_messages_that_are_none_are_counted_and_change_nothing() {
     assert_eq!(unknown, 2);
     let malformed = metric(&cluster, 0, "tengen_poll_relay_malformed_total").await;
     assert_eq!(malformed, 10);
+    // The rest of an answer that was never begun, and asked for where nobody keeps any.
+    let rest = ToHome::Rest { id: 1, from: 0 }.encode();
+    let answer = ask("poll", rest.clone()).await;
+    let unknown = FromHome::decode(&answer.body).expect("an answer");
+    assert_eq!(unknown, FromHome::NotMine);
+    let answer = ask("post", rest).await;
+    assert_eq!(answer.headers.first("Tengen-Error"), Some("5"));
     // A good one for somebody else's session, and for one that has just ended.
     let answer = ask("poll", good).await;
     let refused = FromHome::decode(&answer.body).expect("an answer");

@@ -153,7 +153,9 @@ impl World {
         };
         let http = relay.http;
         match answer {
-            FromHome::NotMine => self.relay_on(node, number),
+            FromHome::NotMine | FromHome::Begun { .. } | FromHome::Piece(_) => {
+                self.relay_on(node, number);
+            }
             FromHome::Mine(other) => {
                 if other != me {
                     relay.next.push_front(other);
@@ -213,6 +215,10 @@ impl World {
                 };
                 (caller, ToHome::Post(post))
             }
+            // The simulated bus has no bound, so nothing is answered in pieces.
+            ToHome::Rest { .. } => {
+                return self.answer_with(node, reply, FromHome::NotMine.encode());
+            }
         };
         let answer = match self.whereabouts(node, &caller) {
             At::Gone => FromHome::Refused(410, 12, String::new()),
@@ -234,7 +240,7 @@ impl World {
                         };
                         self.post_here(node, brought, self.now + LEG);
                     }
-                    ToHome::Who(_) => {}
+                    ToHome::Who(_) | ToHome::Rest { .. } => {}
                 };
             }
         };

@@ -42,9 +42,13 @@ pub(crate) fn open_doors(doors: &mut Doors, edge: &Arc<Edge>) {
                     let _tracked = tracked;
                     Some(serve_post(&edge, post).await)
                 }),
-                ToHome::Who(_) => {
+                ToHome::Rest { id, from } if what == "poll" => Box::pin(async move {
+                    let _tracked = tracked;
+                    Some(serve_rest(&edge, id, from))
+                }),
+                ToHome::Who(_) | ToHome::Rest { .. } => {
                     edge.metrics.poll.malformed.increment();
-                    return Err(unreadable(&BadRelay::Malformed("asked of one node")));
+                    return Err(unreadable(&BadRelay::Malformed("not asked here")));
                 }
             })
         });
@@ -63,7 +67,7 @@ pub(crate) fn open_doors(doors: &mut Doors, edge: &Arc<Edge>) {
                 let answer: Answering = Box::pin(async move { here.map(|mine| mine.encode()) });
                 Ok(answer)
             }
-            ToHome::Poll(_) | ToHome::Post(_) => {
+            ToHome::Poll(_) | ToHome::Post(_) | ToHome::Rest { .. } => {
                 Err(unreadable(&BadRelay::Malformed("asked of everyone")))
             }
         }
@@ -109,9 +113,14 @@ async fn serve_poll(edge: &Arc<Edge>, poll: RelayedPoll) -> Bytes {
         Err(refusal) => return refused(refusal),
     };
     match edge.poll_session(&port, &caller, asks, hold, None).await {
-        Ok(body) => FromHome::Body(port.codec, body).encode(),
+        Ok(body) => edge.polls.pieces.answer(port.codec, body).encode(),
         Err(refusal) => refused(refusal),
     }
+}
+
+fn serve_rest(edge: &Edge, id: u128, from: u64) -> Bytes {
+    let piece = edge.polls.pieces.rest(id, from);
+    piece.map_or(FromHome::NotMine, FromHome::Piece).encode()
 }
 
 async fn serve_post(edge: &Arc<Edge>, post: RelayedPost) -> Bytes {
