@@ -171,6 +171,13 @@ impl Bus {
         }
     }
 
+    /// Nothing from this end reaches that one before then; on a bus that keeps the order of each
+    /// publisher alone.
+    pub(crate) fn holds_up_between(&mut self, from: Peer, to: Peer, until: u64) {
+        let clock = self.clocks.entry((from, to)).or_default();
+        *clock = (*clock).max(until);
+    }
+
     /// When something that goes now from one end to the other is there.
     fn passes(&mut self, from: Peer, to: Peer, now: u64, chance: &mut Chance) -> u64 {
         let latency = if chance.one_in(30) {

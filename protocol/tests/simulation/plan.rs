@@ -84,6 +84,28 @@ impl Plan {
         }
     }
 
+    /// A world in which only happens what a script does.
+    pub(crate) fn still(nodes: usize) -> Plan {
+        Plan {
+            nodes,
+            tabs: 0,
+            publishers: 1,
+            loose_bus: false,
+            bus_faults: false,
+            node_faults: false,
+            moving: false,
+            // A gap is no fault in itself: what it is to tell, the script knows.
+            people: true,
+            slow: false,
+            hasty: false,
+            odd: false,
+            link_latency: 2,
+            bus_latency: 1,
+            ingest_lag: 0,
+            bounds: Bounds::default(),
+        }
+    }
+
     /// Nothing that these worlds know excuses a gap.
     pub(crate) fn is_gentle(&self) -> bool {
         !self.bus_faults && !self.node_faults && !self.people && !self.slow && !self.loose_bus

@@ -161,7 +161,7 @@ impl World {
         }
     }
 
-    fn publish_batch(&mut self, by: usize, pushes: Vec<Push>) {
+    pub(crate) fn publish_batch(&mut self, by: usize, pushes: Vec<Push>) {
         let peer = self.publishers[by].peer;
         let Some(stream) = &mut self.publishers[by].stream else {
             return;

@@ -318,9 +318,27 @@ impl World {
 
     /// The application sends something.
     pub(crate) fn tab_sends(&mut self, tab: usize) {
+        let unacceptable = self.chance.one_in(12);
+        let patience = [None, Some(0), Some(5), Some(500), Some(20_000)];
+        let buffered = !self.chance.one_in(5);
+        let options = SendOptions {
+            buffered,
+            timeout_ms: self.chance.one_of(&patience),
+        };
+        let request = self.chance.one_in(2);
+        self.tab_says(tab, unacceptable, options, request);
+    }
+
+    /// The application sends an item, and the ledger numbers it.
+    pub(crate) fn tab_says(
+        &mut self,
+        tab: usize,
+        unacceptable: bool,
+        options: SendOptions,
+        request: bool,
+    ) -> u64 {
         let n = self.ledger.items.next();
         let codec = self.tabs[tab].codec;
-        let unacceptable = self.chance.one_in(12);
         let mut value = Value::Int(n.into());
         if unacceptable {
             // Deeper than the server reads.
@@ -329,17 +347,10 @@ impl World {
             }
         }
         let data = Data::from_value(codec, &value).unwrap();
-        let patience = [None, Some(0), Some(5), Some(500), Some(20_000)];
-        let buffered = !self.chance.one_in(5);
-        let options = SendOptions {
-            buffered,
-            timeout_ms: self.chance.one_of(&patience),
-        };
         let now = self.tabs[tab].now(self.now);
         let client = &mut self.tabs[tab].client;
         let state = client.state();
         let typed_as = state.ever_opened.then(|| state.uid.clone());
-        let request = self.chance.one_in(2);
         let token = if request {
             client.request(EventId::parse("t/echo").unwrap(), data, options, now)
         } else {
@@ -347,7 +358,10 @@ impl World {
         };
         // Its clock may be a little fast.
         let patience = options.timeout_ms.unwrap_or(5_000) * 9 / 10;
-        let waits_until = if buffered { self.now + patience } else { 0 };
+        let waits_until = match options.buffered {
+            true => self.now + patience,
+            false => 0,
+        };
         self.say(|| format!("tab {tab} says item {n} as {token:?}"));
         let items = &mut self.ledger.items;
         items.send(
@@ -358,6 +372,7 @@ impl World {
             unacceptable,
         );
         self.carry_out(tab);
+        n
     }
 }
 

@@ -187,6 +187,15 @@ impl World {
         self.nonces
     }
 
+    /// A copy that was held up somewhere comes to where its original went; nobody hears the answer.
+    pub(crate) fn comes_again(&mut self, http: Http) {
+        self.nonces += 1;
+        let (node, copy) = (http.node, self.nonces);
+        let fate = Fate::Unheard;
+        self.https.insert(copy, Http { fate, ..http });
+        self.at(self.now, Happening::Node(node, ForNode::Http(copy)));
+    }
+
     fn tab_learns(&mut self, http: u64, at: u64, answer: Result<HttpAnswer, String>) {
         let tab = self.https[&http].tab;
         self.at(at, Happening::Tab(tab, ForTab::Http(http, answer)));

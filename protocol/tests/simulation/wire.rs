@@ -72,6 +72,11 @@ impl Wire {
         self.up_at
     }
 
+    /// Nothing that is sent up arrives before then.
+    pub(crate) fn holds_up(&mut self, until: u64) {
+        self.up_at = self.up_at.max(until);
+    }
+
     pub(crate) fn down(&mut self, now: u64, chance: &mut Chance) -> u64 {
         self.down_at = self.down_at.max(now + chance.between(0, self.latency));
         self.down_at

@@ -60,7 +60,17 @@ pub(crate) struct World {
     pub(crate) unnoticed: BTreeMap<(u128, Peer), Vec<Name>>,
     /// Publishers that a node has heard.
     pub(crate) known: BTreeSet<(u128, Peer)>,
+    /// What a script decides in place of the dice.
+    pub(crate) stage: Option<Stage>,
     trace: u64,
+}
+
+/// What a script decides in place of the dice.
+pub(crate) struct Stage {
+    /// Where the balancer sends everybody.
+    pub(crate) node: usize,
+    /// How long handlers are at work; each answers at its end.
+    pub(crate) handlers: u64,
 }
 
 /// What a run leaves: its counts, and a hash over everything that happened.
@@ -80,6 +90,12 @@ impl World {
         let mut odd = Chance::new(seed.rotate_left(32) ^ 0x0DD);
         plan.odd = !plan.is_gentle() && !plan.bus_faults && plan.moving && odd.one_in(2);
         plan.hasty |= plan.odd;
+        World::of(plan, seed, [chance, hasty, odd], log)
+    }
+
+    /// A world as planned: its own die, the one of hasty worlds, and that of odd ones.
+    pub(crate) fn of(plan: Plan, seed: u64, dice: [Chance; 3], log: bool) -> World {
+        let [mut chance, hasty, odd] = dice;
         let tabs = (0..plan.tabs)
             .map(|tab| {
                 let options = Plan::options(&mut chance);
@@ -125,6 +141,7 @@ impl World {
             excused: BTreeSet::new(),
             unnoticed: BTreeMap::new(),
             known: BTreeSet::new(),
+            stage: None,
             trace: 0,
             plan,
             chance,
@@ -174,6 +191,19 @@ impl World {
         unreachable!("the next check is always on the agenda")
     }
 
+    /// Lets happen what is due next, if that is not after `until`.
+    pub(crate) fn step(&mut self, until: u64) -> bool {
+        let next = self.agenda.first_entry();
+        let Some(next) = next.filter(|next| next.key().0 <= until) else {
+            self.now = until;
+            return false;
+        };
+        let ((at, order), happening) = next.remove_entry();
+        self.now = at;
+        self.happen((at, order), happening);
+        true
+    }
+
     fn conclude(self) -> Run {
         Run {
             totals: self.ledger.totals,
@@ -190,7 +220,7 @@ impl World {
     }
 
     pub(crate) fn is_hostile(&self) -> bool {
-        self.now < BEGIN + HOSTILE_MS
+        self.now < BEGIN + HOSTILE_MS && self.stage.is_none()
     }
 
     pub(crate) fn at(&mut self, at: u64, happening: Happening) {
@@ -256,6 +286,10 @@ impl World {
 
     /// The balancer's choice: any node that is up.
     pub(crate) fn balance(&mut self) -> Option<(usize, u32)> {
+        if let Some(stage) = &self.stage {
+            let node = &self.nodes[stage.node];
+            return node.alive.then_some((stage.node, node.life));
+        }
         let up: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.nodes[*node].alive)
             .collect();

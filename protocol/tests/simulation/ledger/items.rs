@@ -139,6 +139,16 @@ impl Items {
         totals.handled += 1;
     }
 
+    /// Whether a handler has begun with an item.
+    pub(crate) fn has_begun(&self, n: u64) -> bool {
+        self.handled.contains(&n)
+    }
+
+    /// How an item ended, if it has.
+    pub(crate) fn outcome(&self, n: u64) -> Option<&Outcome> {
+        self.sent[&n].outcome.as_ref()
+    }
+
     /// Items of a session wait, at its home.
     pub(crate) fn wait(&self, session: &SessionId, now: u64) {
         let limit = self.limits.get(session);

@@ -242,6 +242,12 @@ impl Pushes {
         }
     }
 
+    /// Whether a push has come to a tab.
+    pub(crate) fn has_come(&self, tab: usize, name: Name) -> bool {
+        let seen = self.tabs.get(&tab);
+        seen.is_some_and(|seen| seen.seen.contains_key(&name))
+    }
+
     /// Everything is quiet and whole: nothing may be missing at the end of any line either.
     pub(crate) fn settle(&self) -> Result<(), String> {
         for (tab, seen) in &self.tabs {

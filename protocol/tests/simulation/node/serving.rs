@@ -187,7 +187,7 @@ impl World {
                 30
             };
             // Handed to a service, it keeps nobody waiting.
-            let service = self.chance.one_in(8);
+            let service = self.chance.one_in(8) && self.stage.is_none();
             let until = (!service).then_some(self.now + limit);
             let place = Place {
                 session: id,
@@ -199,8 +199,8 @@ impl World {
             items.handled(n, &place, until, self.now, totals);
             if let Some(request) = request {
                 // Before the handler returns, at its end, or later from another task; or never.
-                let replies = self.now + self.chance.between(0, slow * 2);
-                if !self.chance.one_in(20) {
+                let replies = self.now + self.handler_takes(slow * 2);
+                if !self.chance.one_in(20) || self.stage.is_some() {
                     let reply = ForNode::Reply(id.clone(), request, n);
                     self.at_node(replies, node, reply);
                 }
@@ -218,7 +218,7 @@ impl World {
                 self.returned_now(node, id, item.position);
                 continue;
             }
-            let takes = self.chance.between(0, slow);
+            let takes = self.handler_takes(slow);
             if takes < limit {
                 let returned = ForNode::Returned(id.clone(), item.position, n);
                 self.at_node(self.now + takes, node, returned);
@@ -232,6 +232,13 @@ impl World {
                 let late = ForNode::OverLimit(id.clone(), overdue);
                 self.at_node(self.now + limit, node, late);
             }
+        }
+    }
+
+    fn handler_takes(&mut self, most: u64) -> u64 {
+        match &self.stage {
+            Some(stage) => stage.handlers,
+            None => self.chance.between(0, most),
         }
     }
 
