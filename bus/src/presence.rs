@@ -202,7 +202,7 @@ impl Follow {
     }
 
     fn ask(&mut self) {
-        if let Some((number, request)) = self.follower.take_ask(self.now()) {
+        if let Some((number, request)) = self.follower.take_ask(&self.copy, self.now()) {
             let bus = self.bus.clone();
             let question = Publish::new(self.told.clone(), request.encode());
             let limit = Duration::from_millis(ASK_LIMIT_MS);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use tengen_protocol::presence::{Page, Told};
+use tengen_protocol::presence::{Page, Sum, Told};
 use tengen_protocol::{Millis, Uid};
 
 use super::Change;
@@ -12,6 +12,7 @@ use super::Change;
 #[derive(Debug, Default)]
 pub(super) struct Copy {
     uids: BTreeSet<Uid>,
+    sum: Sum,
     /// Who came (true) or went; who did both is not in it.
     changed: BTreeMap<Uid, bool>,
 }
@@ -48,6 +49,7 @@ impl Told for Copy {
         } else {
             self.uids.remove(uid);
         }
+        self.sum.change(uid.as_str(), told);
         if self.changed.remove(uid).is_none() {
             self.changed.insert(uid.clone(), told);
         }
@@ -55,6 +57,14 @@ impl Told for Copy {
 
     fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
         self.uids.told_page(after, limit)
+    }
+
+    fn told_sum(&self) -> Sum {
+        self.sum
+    }
+
+    fn each_told(&self, after: Option<&Uid>, look: impl FnMut(&str) -> bool) {
+        self.uids.each_told(after, look);
     }
 
     fn retain_told_in(

@@ -20,6 +20,7 @@ crate::promises! {
     a_lost_change_shows_in_the_next_mark
     an_outage_of_the_service_is_made_good
     another_teller_is_followed
+    another_teller_of_the_same_users_sends_none_of_them
     what_cannot_be_read_is_counted_and_changes_nothing
     a_service_that_does_not_listen_is_bounded_and_right_again_when_it_does
 }
@@ -43,6 +44,8 @@ struct State {
     stream: Stream,
     n: u64,
     told: BTreeSet<Uid>,
+    /// Users on the pages so far.
+    sent: usize,
 }
 
 impl Teller {
@@ -54,6 +57,7 @@ impl Teller {
             },
             n: 3,
             told: uids(told).into_iter().collect(),
+            sent: 0,
         }));
         let mut asked = bus
             .subscribe(&Subjects::default().presence_told(), Subscribe::default())
@@ -131,12 +135,22 @@ impl State {
         }
     }
 
-    /// Two at a time, so that there are pages.
-    fn page(&self, request: &ToldRequest) -> ToldPage {
-        let Page { users, next } = self.told.told_page(request.after.as_ref(), 2);
+    /// Two at a time, so that there are pages; none for whoever has them all.
+    fn page(&mut self, request: &ToldRequest) -> ToldPage {
+        let has = request.have.as_ref().map(|have| have.all);
+        let same = has == Some(self.told.told_sum());
+        let Page { users, next } = match same {
+            true => Page {
+                users: Vec::new(),
+                next: None,
+            },
+            false => self.told.told_page(request.after.as_ref(), 2),
+        };
+        self.sent += users.len();
         ToldPage {
             stream: self.stream.clone(),
             n: self.n,
+            same,
             uids: users,
             next,
         }
@@ -241,6 +255,26 @@ async fn another_teller_is_followed(world: World) {
     becomes(&mut online, &["b", "c"]).await;
     teller.tell(&[], &["b"], false).await;
     becomes(&mut online, &["c"]).await;
+}
+
+async fn another_teller_of_the_same_users_sends_none_of_them(world: World) {
+    let teller = Teller::start(&world.a, "n1", &["a", "b"]).await;
+    let mut online = follow(&world).await;
+    becomes(&mut online, &["a", "b"]).await;
+    teller.tell(&["c"], &["a"], false).await;
+    becomes(&mut online, &["b", "c"]).await;
+    drop(teller);
+    let teller = Teller::start(&world.a, "n2", &["b", "c"]).await;
+    world.settle().await;
+    teller.reload().await;
+    while online.is_whole() {
+        online.next().await.expect("the bus is there");
+    }
+    assert_eq!(becomes(&mut online, &["b", "c"]).await, [Change::default()]);
+    assert_eq!(teller.state.lock().expect("unpoisoned").sent, 0);
+    // And it goes on from there.
+    teller.tell(&["d"], &[], false).await;
+    becomes(&mut online, &["b", "c", "d"]).await;
 }
 
 async fn what_cannot_be_read_is_counted_and_changes_nothing(world: World) {

@@ -1,12 +1,15 @@
 //! What is said on the feed of users that came and went, asked for as its base, and named to its teller: JSON for services, CBOR between nodes.
 
+mod members;
+
 use bytes::Bytes;
 
+use self::members::{MISSING, Members, Object, check_version, number, uids, value};
+use super::same::Have;
 use super::{BadMessage, Epoch, VERSION};
 use crate::codec::Codec;
 use crate::data::Data;
 use crate::ids::{NodeId, Uid};
-use crate::json;
 use crate::limits::Limits;
 use crate::value::Value;
 
@@ -77,6 +80,8 @@ pub enum Said {
 pub struct ToldRequest {
     /// The page behind this user; without one the first.
     pub after: Option<Uid>,
+    /// What the asker has already: then it may be told that this is right, instead of a page.
+    pub have: Option<Have>,
 }
 
 /// A page of what has been told.
@@ -86,6 +91,8 @@ pub struct ToldPage {
     pub stream: Stream,
     /// The last number of the feed when the page was made; it is in it.
     pub n: u64,
+    /// Instead of users: what the asker says it has is right, up to `next`, or all of it.
+    pub same: bool,
     /// Who is there, in order.
     pub uids: Vec<Uid>,
     /// There is more behind this user.
@@ -144,11 +151,17 @@ impl Feed {
 impl ToldRequest {
     /// The request's bytes, JSON; empty for the first page.
     pub fn encode(&self) -> Bytes {
-        let Some(after) = &self.after else {
+        let ToldRequest { after, have } = self;
+        if (after, have) == (&None, &None) {
             return Bytes::new();
-        };
+        }
         let mut out = Object(b"{\"version\":1".to_vec());
-        out.text("after", after.as_str());
+        if let Some(after) = after {
+            out.text("after", after.as_str());
+        }
+        if let Some(have) = have {
+            out.have(have);
+        }
         out.end()
     }
 
@@ -160,8 +173,14 @@ impl ToldRequest {
         if bytes.is_empty() {
             return Ok(ToldRequest::default());
         }
-        let after = Members::read(bytes)?.optional_uid("after")?;
-        Ok(ToldRequest { after })
+        let mut members = Members::read(bytes)?;
+        let after = members.optional_uid("after")?;
+        let have = match members.take("have") {
+            None | Some(Value::Null) => None,
+            Some(Value::Map(members)) => Some(Members(members).have(after.as_ref())?),
+            Some(_) => return Err(BadMessage::Malformed("what the asker has is no object")),
+        };
+        Ok(ToldRequest { after, have })
     }
 }
 
@@ -169,6 +188,9 @@ impl ToldPage {
     /// The page's bytes, JSON.
     pub fn encode(&self) -> Bytes {
         let mut out = Object::begin(&self.stream, self.n);
+        if self.same {
+            out.raw("same", b"true");
+        }
         out.uids("uids", &self.uids);
         if let Some(next) = &self.next {
             out.text("next", next.as_str());
@@ -185,9 +207,13 @@ impl ToldPage {
         let page = ToldPage {
             stream: members.stream()?,
             n: members.number("n")?,
+            same: matches!(members.take("same"), Some(Value::Bool(true))),
             uids: members.take("uids").map_or(Err(MISSING), uids)?,
             next: members.optional_uid("next")?,
         };
+        if page.same && !page.uids.is_empty() {
+            return Err(BadMessage::Malformed("users that are the same"));
+        }
         let ordered = page.uids.is_sorted_by(|one, other| one < other);
         if ordered
             && page
@@ -235,140 +261,5 @@ impl Differs {
             return Err(BadMessage::Malformed("names too many users"));
         }
         Ok(Differs { uids })
-    }
-}
-
-const MISSING: BadMessage = BadMessage::Malformed("a member is missing");
-
-/// A JSON object being written.
-struct Object(Vec<u8>);
-
-impl Object {
-    fn begin(stream: &Stream, n: u64) -> Object {
-        let mut out = Object(b"{\"version\":1".to_vec());
-        out.text("teller", stream.teller.as_str());
-        out.number("epoch", stream.epoch.0);
-        out.number("n", n);
-        out
-    }
-
-    fn key(&mut self, key: &str) {
-        self.0.push(b',');
-        json::write_text(key, &mut self.0);
-        self.0.push(b':');
-    }
-
-    fn raw(&mut self, key: &str, value: &[u8]) {
-        self.key(key);
-        self.0.extend_from_slice(value);
-    }
-
-    fn number(&mut self, key: &str, number: u64) {
-        self.raw(key, number.to_string().as_bytes());
-    }
-
-    fn text(&mut self, key: &str, text: &str) {
-        self.key(key);
-        json::write_text(text, &mut self.0);
-    }
-
-    fn uids(&mut self, key: &str, uids: &[Uid]) {
-        self.key(key);
-        self.0.push(b'[');
-        for (index, uid) in uids.iter().enumerate() {
-            if index > 0 {
-                self.0.push(b',');
-            }
-            json::write_text(uid.as_str(), &mut self.0);
-        }
-        self.0.push(b']');
-    }
-
-    fn end(mut self) -> Bytes {
-        self.0.push(b'}');
-        self.0.into()
-    }
-}
-
-/// The members of a JSON object that was read, each taken once.
-struct Members(Vec<(Value, Value)>);
-
-impl Members {
-    fn read(bytes: &Bytes) -> Read<Members> {
-        let Value::Map(members) = value(Codec::Json, bytes)? else {
-            return Err(BadMessage::Malformed("not an object"));
-        };
-        let mut members = Members(members);
-        match members.take("version") {
-            None => {}
-            version => check_version(version.as_ref())?,
-        }
-        Ok(members)
-    }
-
-    fn take(&mut self, key: &str) -> Option<Value> {
-        let is_it = |(name, _): &(Value, Value)| matches!(name, Value::Text(name) if name == key);
-        let at = self.0.iter().position(is_it)?;
-        Some(self.0.swap_remove(at).1)
-    }
-
-    fn number(&mut self, key: &str) -> Read<u64> {
-        self.take(key).as_ref().map_or(Err(MISSING), number)
-    }
-
-    fn optional_number(&mut self, key: &str) -> Read<Option<u64>> {
-        self.take(key).as_ref().map(number).transpose()
-    }
-
-    fn optional_uid(&mut self, key: &str) -> Read<Option<Uid>> {
-        match self.take(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => uid(value).map(Some),
-        }
-    }
-
-    fn stream(&mut self) -> Read<Stream> {
-        let Some(Value::Text(teller)) = self.take("teller") else {
-            return Err(MISSING);
-        };
-        Ok(Stream {
-            teller: NodeId::parse(&teller).map_err(|_| BadMessage::Malformed("node id"))?,
-            epoch: Epoch(self.number("epoch")?),
-        })
-    }
-}
-
-fn value(codec: Codec, bytes: &Bytes) -> Read<Value> {
-    // Checked first, because a value takes fifty times the bytes of its encoding.
-    Data::checked(codec, bytes.clone(), &LIMITS)
-        .and_then(|data| data.value())
-        .map_err(|_| BadMessage::Malformed("not one value, or too much of it"))
-}
-
-fn check_version(version: Option<&Value>) -> Read<()> {
-    match version.map_or(Err(MISSING), number)? {
-        VERSION => Ok(()),
-        other => Err(BadMessage::Version(other)),
-    }
-}
-
-fn number(value: &Value) -> Read<u64> {
-    let Value::Int(number) = *value else {
-        return Err(BadMessage::Malformed("a number is missing"));
-    };
-    u64::try_from(number).map_err(|_| BadMessage::Malformed("a number is negative"))
-}
-
-fn uid(value: Value) -> Read<Uid> {
-    match value {
-        Value::Text(text) => Uid::parse(&text).map_err(|_| BadMessage::Malformed("uid")),
-        _ => Err(BadMessage::Malformed("a uid is missing")),
-    }
-}
-
-fn uids(value: Value) -> Read<Vec<Uid>> {
-    match value {
-        Value::Array(values) => values.into_iter().map(uid).collect(),
-        _ => Err(BadMessage::Malformed("a list is missing")),
     }
 }

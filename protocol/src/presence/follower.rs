@@ -5,6 +5,7 @@ mod base;
 use super::action::Unanswered;
 use super::feed::{Feed, Said, Stream, ToldPage, ToldRequest};
 use super::rules::{Rule, holds};
+use super::same::RANGE_USERS;
 use super::told::Told;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -36,6 +37,7 @@ pub struct Follower {
     /// Whose messages are its own, which it has applied when it told them.
     me: Option<NodeId>,
     seed: u64,
+    range_users: u64,
     state: State,
     /// When to start again because two tellers were heard.
     second: Option<Millis>,
@@ -83,6 +85,7 @@ impl Follower {
         Follower {
             me,
             seed,
+            range_users: RANGE_USERS,
             state: State::Loading {
                 base: Base::default(),
                 due: Some(now),
@@ -93,6 +96,13 @@ impl Follower {
             restarts: 0,
             asked: 0,
         }
+    }
+
+    /// One that says in ranges of so many users what it has, in place of 4,096.
+    #[must_use]
+    pub fn with_ranges_of(mut self, users: u64) -> Follower {
+        self.range_users = users.max(1);
+        self
     }
 
     /// Whether the copy is whole: the base is loaded, and nothing of the feed is known to be missing.
@@ -156,14 +166,14 @@ impl Follower {
     }
 
     /// What to ask for, if it is time, and the question's number for [`Follower::answered`].
-    pub fn take_ask(&mut self, now: Millis) -> Option<(u64, ToldRequest)> {
+    pub fn take_ask(&mut self, told: &impl Told, now: Millis) -> Option<(u64, ToldRequest)> {
         self.tick(now);
         let State::Loading { base, due } = &mut self.state else {
             return None;
         };
         due.take_if(|due| *due <= now)?;
         self.asked += 1;
-        Some((self.asked, base.request()))
+        Some((self.asked, base.request(told, self.range_users)))
     }
 
     /// Takes the answer to question `asked`.

@@ -19,7 +19,7 @@ use self::holders::Hold;
 use self::peer::{Life, Peers};
 use self::view::View;
 use super::rules::{Rule, holds};
-use super::{Beat, Epoch, Kinds, Message, Options};
+use super::{Beat, Epoch, Kinds, Message, Options, Sum};
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
 use crate::transport::Transport;
@@ -347,6 +347,16 @@ impl Roster {
     /// Who is online by the feed, in order.
     pub fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
         self.view.told_page(after, limit)
+    }
+
+    /// How many are told, and what tells them from any other set. O(1).
+    pub fn told_sum(&self) -> Sum {
+        self.view.told
+    }
+
+    /// Shows `look` all told users behind `after`, in order, until it says false.
+    pub fn each_told(&self, after: Option<&Uid>, look: impl FnMut(&str) -> bool) {
+        self.view.each_told(after, look);
     }
 
     /// Of those after `after` up to and including `until` (none: to the end), exactly `told` are

@@ -122,6 +122,10 @@ rules! {
     NamedIsToldAgain,
     /// The base is answered by the teller alone.
     BaseByTellerAlone,
+    /// Who says what it has, and is right, is not sent it again.
+    SameIsNotSent,
+    /// What an asker has is the same only if number and digest are.
+    SameByDigest,
 
     // Followers.
     /// A follower keeps what the feed says while it loads the base, and applies it over the pages.
@@ -136,4 +140,6 @@ rules! {
     SecondTellerRestarts,
     /// A page of the base replaces its range: who is not in it goes.
     BasePageReplaces,
+    /// That a follower has the same counts only if nothing of before that answer has come in since it asked.
+    SameAtItsMark,
 }

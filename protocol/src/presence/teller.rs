@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::feed::{CHANGE_BYTES, Feed, PAGE_BYTES, PAGE_UIDS, Said, Stream, ToldPage, ToldRequest};
 use super::rules::{Rule, holds};
+use super::same::Agreed;
 use super::told::Announced;
 use super::{Epoch, Page};
 use crate::ids::{NodeId, Uid};
@@ -161,10 +162,27 @@ impl Teller {
         }
     }
 
-    /// A page of the base; nothing from a node that does not tell.
+    /// A page of the base, or that the asker has it already; nothing from a node that does not tell.
     pub fn page(&self, request: &ToldRequest, view: &impl Announced) -> Option<ToldPage> {
         if !self.is_telling() && holds(Rule::BaseByTellerAlone) {
             return None;
+        }
+        let agreed = match &request.have {
+            Some(have) if holds(Rule::SameByDigest) => have.agrees(view, request.after.as_ref()),
+            Some(_) => Agreed::Whole,
+            None => Agreed::Nothing,
+        };
+        let same = |next| ToldPage {
+            stream: self.stream.clone(),
+            n: self.n,
+            same: true,
+            uids: Vec::new(),
+            next,
+        };
+        match agreed {
+            Agreed::Whole if holds(Rule::SameIsNotSent) => return Some(same(None)),
+            Agreed::UpTo(until) if holds(Rule::SameIsNotSent) => return Some(same(Some(until))),
+            _ => {}
         }
         let Page {
             users: mut uids,
@@ -180,9 +198,19 @@ impl Teller {
             uids.truncate(fits);
             next = uids.last().cloned();
         }
+        // No further than the first of the asker's ranges: those behind it may be the same.
+        let range = request.have.as_ref().and_then(|have| have.upto.first());
+        if let Some((until, _)) = range {
+            let within = uids.partition_point(|uid| uid <= until);
+            if within < uids.len() || next.as_ref() > Some(until) {
+                uids.truncate(within);
+                next = Some(until.clone());
+            }
+        }
         Some(ToldPage {
             stream: self.stream.clone(),
             n: self.n,
+            same: false,
             uids,
             next,
         })

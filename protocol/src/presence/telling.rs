@@ -184,7 +184,7 @@ impl Telling {
         for feed in said {
             self.say(feed);
         }
-        if let Some((ask, request)) = self.follower.take_ask(now) {
+        if let Some((ask, request)) = self.follower.take_ask(&*view, now) {
             let body = request.encode();
             self.actions.push(FeedAction::AskTold { ask, body });
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use super::same::Sum;
 use super::{Page, Roster};
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
@@ -17,6 +18,12 @@ pub trait Told {
 
     /// At most `limit` told users behind `after`, in order.
     fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid>;
+
+    /// The sum of all who are told.
+    fn told_sum(&self) -> Sum;
+
+    /// Shows `look` all told users behind `after`, in order, until it says false.
+    fn each_told(&self, after: Option<&Uid>, look: impl FnMut(&str) -> bool);
 
     /// Of those behind `after` and up to `until`, itself included, exactly `told` are told; `None`
     /// is the beginning, or the end. `told` is in order and within.
@@ -61,6 +68,17 @@ impl Told for BTreeSet<Uid> {
         Page { users, next }
     }
 
+    /// O(n): a set of its own keeps no sum.
+    fn told_sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.iter().for_each(|uid| sum.change(uid.as_str(), true));
+        sum
+    }
+
+    fn each_told(&self, after: Option<&Uid>, mut look: impl FnMut(&str) -> bool) {
+        behind(self, after).all(|uid| look(uid.as_str()));
+    }
+
     fn retain_told_in(
         &mut self,
         after: Option<&Uid>,
@@ -96,6 +114,14 @@ impl Told for Roster {
 
     fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
         Roster::told_page(self, after, limit)
+    }
+
+    fn told_sum(&self) -> Sum {
+        Roster::told_sum(self)
+    }
+
+    fn each_told(&self, after: Option<&Uid>, look: impl FnMut(&str) -> bool) {
+        Roster::each_told(self, after, look);
     }
 
     fn retain_told_in(

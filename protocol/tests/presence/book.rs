@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use tengen_protocol::Uid;
 use tengen_protocol::presence::{
-    Beat, Channel, Delta, Epoch, Feed, Kinds, Message, Said, SyncAnswer, SyncReq,
+    Beat, Channel, Delta, Epoch, Feed, Kinds, Message, Said, SyncAnswer, SyncReq, ToldPage,
 };
 
 /// Changes what is published on its way from one to another, or loses it.
@@ -23,6 +23,8 @@ pub(crate) struct Book {
     pub(crate) asked: Vec<(u64, usize, SyncReq)>,
     /// To whom, too.
     pub(crate) answers: Vec<(u64, usize, Peer, SyncAnswer)>,
+    /// Pages of the base, and to whom.
+    pub(crate) pages: Vec<(u64, Peer, ToldPage)>,
     /// Who began to load the base.
     pub(crate) loads: Vec<(u64, Peer)>,
     /// Answers come so much later than what is published after them.
@@ -93,6 +95,13 @@ impl World {
         if self.book.is_open {
             let answer = SyncAnswer::decode(body).unwrap();
             self.book.answers.push((self.now, slot, to, answer));
+        }
+    }
+
+    pub(crate) fn note_page(&mut self, to: Peer, body: &Bytes) {
+        if self.book.is_open {
+            let page = ToldPage::decode(body).unwrap();
+            self.book.pages.push((self.now, to, page));
         }
     }
 

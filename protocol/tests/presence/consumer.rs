@@ -42,7 +42,10 @@ impl World {
                 follower.bus(false, now);
                 follower.bus(true, now);
             }
-            None => consumer.follower = Some(Follower::new(None, seed, now)),
+            None => {
+                let follower = Follower::new(None, seed, now);
+                consumer.follower = Some(follower.with_ranges_of(1 + seed % 3));
+            }
         }
         self.drive(peer);
     }
@@ -79,7 +82,7 @@ impl World {
         let Some(follower) = consumer.follower.as_mut() else {
             return;
         };
-        if let Some((asked, request)) = follower.take_ask(now) {
+        if let Some((asked, request)) = follower.take_ask(&consumer.online, now) {
             let first = request.after.is_none();
             consumer.asked.insert(AskId(asked));
             self.totals.based += u64::from(first);

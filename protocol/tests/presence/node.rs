@@ -151,7 +151,10 @@ impl World {
                 if let Some(answer) = answer {
                     match door {
                         Door::Sync => self.note_answer(slot, from.0, &answer),
-                        Door::Told => self.judge_base(slot),
+                        Door::Told => {
+                            self.judge_base(slot);
+                            self.note_page(from.0, &answer);
+                        }
                         Door::Differs => {}
                     }
                     self.answer(slot, from, id, &answer);

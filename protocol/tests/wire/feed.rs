@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use tengen_protocol::presence::{
-    BadMessage, Differs, Epoch, Feed, Said, Stream, ToldPage, ToldRequest,
+    BadMessage, Differs, Epoch, Feed, Have, Said, Stream, Sum, ToldPage, ToldRequest,
 };
 use tengen_protocol::{Codec, NodeId, Uid};
 
@@ -40,10 +40,32 @@ fn feed() -> Vec<(&'static str, Feed)> {
 fn requests() -> Vec<(&'static str, ToldRequest)> {
     let after = |after: Option<&str>| ToldRequest {
         after: after.map(uid),
+        have: None,
+    };
+    let sum = |users: u64, digest: u128| Sum { users, digest };
+    let mut two = Sum::default();
+    two.change("alice", true);
+    two.change("bob", true);
+    let have = |all: Sum, upto: &[(&str, Sum)]| Have {
+        all,
+        upto: upto.iter().map(|(name, sum)| (uid(name), *sum)).collect(),
+    };
+    let ranges = [("bob", sum(4_096, 1)), ("zoë", sum(8_192, u128::MAX))];
+    let shows = |after: Option<&str>, have| ToldRequest {
+        after: after.map(uid),
+        have: Some(have),
     };
     vec![
         ("the first page", after(None)),
         ("the page behind bob", after(Some("bob"))),
+        (
+            "the first page, if it is not alice and bob",
+            shows(None, have(two, &[])),
+        ),
+        (
+            "the page behind alice, if the asker has not the same up to bob, or up to zoë, or in all",
+            shows(Some("alice"), have(sum(9_000, 0xfeed), &ranges)),
+        ),
     ]
 }
 
@@ -51,8 +73,13 @@ fn pages() -> Vec<(&'static str, ToldPage)> {
     let page = |uids: &[&str], next: Option<&str>| ToldPage {
         stream: stream(),
         n: 7,
+        same: false,
         uids: uids.iter().map(|name| uid(name)).collect(),
         next: next.map(uid),
+    };
+    let same = |next| ToldPage {
+        same: true,
+        ..page(&[], next)
     };
     vec![
         (
@@ -61,6 +88,8 @@ fn pages() -> Vec<(&'static str, ToldPage)> {
         ),
         ("the last page", page(&["carol"], None)),
         ("nobody", page(&[], None)),
+        ("the asker has the same up to bob", same(Some("bob"))),
+        ("the asker has the same", same(None)),
     ]
 }
 
@@ -206,11 +235,38 @@ fn what_cannot_be_of_the_feed_is_malformed() {
         r#"{"teller":"n1","epoch":1,"n":3,"uids":["bob","alice"]}"#,
         r#"{"teller":"n1","epoch":1,"n":3,"uids":["bob","bob"]}"#,
         r#"{"teller":"n1","epoch":1,"n":3,"uids":["bob"],"next":"alice"}"#,
+        r#"{"teller":"n1","epoch":1,"n":3,"same":true,"uids":["bob"]}"#,
     ] {
         let read = ToldPage::decode(&json(bad));
         assert!(matches!(read, Err(BadMessage::Malformed(_))), "{bad}");
     }
-    for bad in [r#"{"after":""}"#, r#"{"after":7}"#, "7", "{"] {
+    let sixteen = "0".repeat(16);
+    let have = |after: &str, upto: &str| {
+        format!(
+            r#"{{"after":"{after}","have":{{"users":9,"digest":"{sixteen}{sixteen}","upto":{upto}}}}}"#
+        )
+    };
+    let range = |uid: &str, users: u64| format!(r#"["{uid}",{users},"{sixteen}{sixteen}"]"#);
+    let good = have("a", &format!("[{},{}]", range("b", 1), range("c", 2)));
+    assert!(ToldRequest::decode(&json(&good)).is_ok(), "{good}");
+    let many: Vec<String> = (1..18).map(|n| range(&format!("b{n:02}"), n)).collect();
+    for bad in [
+        r#"{"after":""}"#,
+        r#"{"after":7}"#,
+        "7",
+        "{",
+        r#"{"have":7}"#,
+        r#"{"have":{"users":9}}"#,
+        r#"{"have":{"users":9,"digest":"12"}}"#,
+        r#"{"have":{"users":9,"digest":"+0000000000000000000000000000000"}}"#,
+        &have("a", "7"),
+        &have("a", "[7]"),
+        &have("a", r#"[["b",1]]"#),
+        &have("b", &format!("[{}]", range("b", 1))),
+        &have("a", &format!("[{},{}]", range("c", 1), range("b", 2))),
+        &have("a", &format!("[{},{}]", range("b", 2), range("c", 2))),
+        &have("a", &format!("[{}]", many.join(","))),
+    ] {
         assert!(ToldRequest::decode(&json(bad)).is_err(), "{bad}");
     }
 }

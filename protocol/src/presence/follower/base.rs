@@ -8,6 +8,7 @@ use crate::ids::Uid;
 use crate::millis::Millis;
 use crate::presence::feed::{Feed, Said, Stream, ToldPage, ToldRequest};
 use crate::presence::rules::{Rule, holds};
+use crate::presence::same::{Have, MAX_RANGES};
 use crate::presence::told::Told;
 
 /// The most users that may come and go while a base is loaded: about 30 MiB of a follower's
@@ -25,6 +26,23 @@ pub(super) struct Base {
     first: Option<(Stream, u64)>,
     /// The page to ask for is behind this user.
     after: Option<Uid>,
+    /// How many ranges of the copy the next question shows: fewer after one that was another, and
+    /// twice as many after each that was the same. None is decided, or 0: the copy was empty.
+    ranges: Option<usize>,
+    asked: Asked,
+}
+
+/// The question that is under way.
+#[derive(Debug, Default)]
+struct Asked {
+    /// It shows what the copy had.
+    shows: bool,
+    /// The first change that has come into the copy since.
+    changed: Option<(Stream, u64)>,
+    /// Changes of two streams have.
+    mixed: bool,
+    /// Changes of before the last answer had: ask for the page itself.
+    plainly: bool,
 }
 
 #[derive(Debug)]
@@ -52,14 +70,39 @@ impl Base {
         self.first.is_some()
     }
 
-    pub(super) fn request(&self) -> ToldRequest {
+    pub(super) fn request(&mut self, told: &impl Told, range_users: u64) -> ToldRequest {
+        let ranges = self
+            .ranges
+            .get_or_insert_with(|| match told.told_sum().users {
+                0 => 0,
+                _ => MAX_RANGES,
+            });
+        let shows = *ranges > 0 && !self.asked.plainly;
+        let have = shows.then(|| Have::of(told, self.after.as_ref(), *ranges, range_users));
+        self.asked = Asked {
+            shows,
+            ..Asked::default()
+        };
         ToldRequest {
             after: self.after.clone(),
+            have,
         }
     }
 
     /// Notes a message that came while the base is being loaded.
     pub(super) fn hear(&mut self, feed: &Feed) -> Heard {
+        let heard = self.note(feed);
+        if heard != Heard::Old && matches!(feed.said, Said::Change { .. }) {
+            let (stream, _) = self
+                .asked
+                .changed
+                .get_or_insert((feed.stream.clone(), feed.n));
+            self.asked.mixed |= *stream != feed.stream;
+        }
+        heard
+    }
+
+    fn note(&mut self, feed: &Feed) -> Heard {
         if let Some((stream, _)) = &self.first
             && *stream != feed.stream
         {
@@ -107,7 +150,8 @@ impl Base {
             .next
             .as_ref()
             .is_none_or(|next| self.after.as_ref() < Some(next));
-        if page.stream != stream || page.n < lowest || !within || !onward {
+        let unasked = page.same && !self.asked.shows;
+        if page.stream != stream || page.n < lowest || !within || !onward || unasked {
             return Landed::Again;
         }
         let run = match &mut self.run {
@@ -124,7 +168,15 @@ impl Base {
         // What is on its way still, up to the lowest number, is in every page.
         run.last = run.last.max(lowest);
         let last = run.last;
-        self.replace(page, told, now);
+        if !page.same {
+            self.replace(page, told, now);
+            self.ranges = self.ranges.map(|ranges| ranges.min(1));
+        } else if self.asked.was_before(page) || !holds(Rule::SameAtItsMark) {
+            self.ranges = self.ranges.map(|ranges| MAX_RANGES.min(ranges * 2));
+        } else {
+            self.asked.plainly = true;
+            return Landed::More;
+        }
         match &page.next {
             Some(next) => {
                 self.after = Some(next.clone());
@@ -151,6 +203,18 @@ impl Base {
                 told.set_told(uid, *open, now);
             }
         }
+    }
+}
+
+impl Asked {
+    /// Whether the copy is what the question showed, but for what was told after this answer.
+    ///
+    /// An earlier change would be wrong if the answer's number counts one after it, of the same
+    /// user, which is not applied any more when it comes.
+    fn was_before(&self, page: &ToldPage) -> bool {
+        let changed = self.changed.as_ref();
+        let earlier = |(stream, n): &(Stream, u64)| *stream != page.stream || *n <= page.n;
+        !self.mixed && !changed.is_some_and(earlier)
     }
 }
 

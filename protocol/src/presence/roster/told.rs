@@ -30,6 +30,7 @@ impl View {
         } else {
             self.rows.remove(uid.as_str());
         }
+        self.told.change(uid.as_str(), told);
         self.differ(uid, announced, told, now);
     }
 
@@ -39,6 +40,11 @@ impl View {
 
     pub(super) fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
         self.page(after, limit, |uid, row| row.told.then(|| Uid::known(uid)))
+    }
+
+    pub(super) fn each_told(&self, after: Option<&Uid>, mut look: impl FnMut(&str) -> bool) {
+        let mut rows = self.rows.after(after.map(Uid::as_str));
+        rows.all(|(uid, row)| !row.told || look(uid));
     }
 
     pub(super) fn retain_told_in(

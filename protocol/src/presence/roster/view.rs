@@ -9,6 +9,7 @@ use super::holders::{Hold, Holder, HolderId, Pass};
 use super::rows::Rows;
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
+use crate::presence::same::Sum;
 use crate::presence::{Kinds, digest_of};
 use crate::transport::Transport;
 
@@ -59,6 +60,8 @@ pub(super) struct View {
     compact_at: usize,
     /// Who is there and not told, or told and not there; see `told.rs`.
     pub(super) differing: BTreeMap<Uid, (Millis, bool)>,
+    /// Of all who are told.
+    pub(super) told: Sum,
     pub(super) pass: Option<Pass>,
     /// Lives so far.
     pub(super) lives: u64,
@@ -78,6 +81,7 @@ impl View {
             changed: Vec::new(),
             compact_at: COMPACT,
             differing: BTreeMap::new(),
+            told: Sum::default(),
             pass: None,
             lives: 0,
             due: Millis::MAX,

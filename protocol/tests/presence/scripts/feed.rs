@@ -5,8 +5,8 @@ use crate::bus::Peer;
 use crate::played::Script;
 use crate::world::World;
 use std::collections::BTreeSet;
-use tengen_protocol::presence::{Channel, Epoch, Feed, Message, Said, Stream};
-use tengen_protocol::{NodeId, Uid};
+use tengen_protocol::presence::{Channel, Epoch, Feed, Follower, Message, Said, Stream, ToldPage};
+use tengen_protocol::{Millis, NodeId, Uid};
 
 pub(super) const SCRIPTS: &[Script] = &[
     ("the last change of the feed gets lost", lost_change),
@@ -14,6 +14,8 @@ pub(super) const SCRIPTS: &[Script] = &[
     ("a teller begins to tell again", reload),
     ("a page of the base comes after a later change", late_page),
     ("another one tells a service something else", second_teller),
+    ("all have what the next teller has told", same),
+    ("the same is said of what was before", same_of_before),
     ("a teller is taken for one that is not ready", elder),
 ];
 
@@ -159,6 +161,61 @@ fn second_teller(seed: u64) {
     }));
     pass(&mut world, 5_500 + 3_000 + 3_000);
     world.judge_consumers(&truth(&world));
+}
+
+/// Nobody is sent a user again: neither the other node nor a service.
+fn same(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let tells = teller(&world, 0);
+    let before = world.now;
+    world.stop(tells);
+    // The next one has told a reload by then, and the users of the first are not yet given up.
+    pass(&mut world, 10_500);
+    let pages = world.book.pages.iter().filter(|it| it.0 > before);
+    let pages: Vec<_> = pages.map(|(_, to, page)| (to, page)).collect();
+    assert!(pages.len() >= 2, "nobody has loaded the base: {pages:?}");
+    let sent = pages.iter().find(|(_, page)| !page.same);
+    assert!(sent.is_none(), "what everybody has is sent: {sent:?}");
+    pass(&mut world, 10_000);
+    world.judge_consumers(&truth(&world));
+}
+
+/// A change and the one after it are in the answer; only the first of them has come when it lands.
+fn same_of_before(seed: u64) {
+    let (uid, now) = (Uid::parse("alice").unwrap(), Millis(seed));
+    let stream = Stream {
+        teller: NodeId::parse("n1").unwrap(),
+        epoch: Epoch(1),
+    };
+    let message = |n: u64, comes: bool| {
+        let users = |them: bool| if them { vec![uid.clone()] } else { Vec::new() };
+        let (opens, closes) = (users(comes), users(!comes));
+        Feed {
+            stream: stream.clone(),
+            n,
+            handled: n,
+            said: Said::Change { opens, closes },
+        }
+    };
+    let page = |same: bool| ToldPage {
+        stream: stream.clone(),
+        n: 5,
+        same,
+        uids: (!same).then(|| uid.clone()).into_iter().collect(),
+        next: None,
+    };
+    let mut copy = BTreeSet::from([uid.clone()]);
+    let mut follower = Follower::new(None, seed, now);
+    follower.take_ask(&copy, now).unwrap();
+    follower.hear(&message(4, false), &mut copy, now);
+    follower.answered(1, Ok(&page(true)), &mut copy, now);
+    follower.hear(&message(5, true), &mut copy, now);
+    if let Some((ask, request)) = follower.take_ask(&copy, now) {
+        let page = page(request.have.is_some());
+        follower.answered(ask, Ok(&page), &mut copy, now);
+    }
+    assert!(follower.is_whole(), "it goes on asking");
+    assert!(copy.contains(&uid), "it has missed who came");
 }
 
 /// As long as it tells and lives nobody else does.

@@ -39,6 +39,7 @@ fn page(from: &Stream, n: u64, names: &[&str], next: Option<&str>) -> ToldPage {
     ToldPage {
         stream: from.clone(),
         n,
+        same: false,
         uids: names.iter().map(|name| uid(name)).collect(),
         next: next.map(uid),
     }
@@ -46,9 +47,9 @@ fn page(from: &Stream, n: u64, names: &[&str], next: Option<&str>) -> ToldPage {
 
 /// A follower that waits for its first page, and its copy.
 fn loading(now: Millis) -> (Follower, BTreeSet<Uid>) {
-    let mut follower = Follower::new(None, 1, now);
-    assert!(follower.take_ask(now).is_some());
-    (follower, BTreeSet::new())
+    let (mut follower, copy) = (Follower::new(None, 1, now), BTreeSet::new());
+    assert!(follower.take_ask(&copy, now).is_some());
+    (follower, copy)
 }
 
 /// One that follows `n1` after its number 5.
@@ -247,7 +248,9 @@ fn what_is_said_while_the_base_loads_stands_over_the_pages_made_before() {
     follower.answered(1, Ok(&first), &mut copy, Millis(3));
     assert!(!follower.is_whole());
     assert_eq!(
-        follower.take_ask(Millis(3)).map(|(_, ask)| ask.after),
+        follower
+            .take_ask(&copy, Millis(3))
+            .map(|(_, ask)| ask.after),
         Some(Some(uid("bob")))
     );
     // Made before carol came, although it was asked for later.
@@ -274,7 +277,7 @@ fn a_base_with_a_hole_behind_it_is_loaded_again() {
         Millis(2),
     );
     assert!(!follower.is_whole());
-    let (ask, _) = follower.take_ask(Millis(2_000)).expect("asks again");
+    let (ask, _) = follower.take_ask(&copy, Millis(2_000)).expect("asks again");
     follower.answered(
         ask,
         Ok(&page(&teller, 8, &["carol"], None)),
@@ -298,10 +301,14 @@ fn pages_that_cannot_follow_each_other_are_not_put_together() {
         let (mut follower, mut copy) = loading(Millis(0));
         let first = page(&teller, 5, &["alice", "bob"], Some("bob"));
         follower.answered(1, Ok(&first), &mut copy, Millis(1));
-        follower.take_ask(Millis(1)).expect("the second page");
+        follower
+            .take_ask(&copy, Millis(1))
+            .expect("the second page");
         follower.answered(2, Ok(&second), &mut copy, Millis(2));
         assert!(!follower.is_whole(), "{second:?}");
-        let (_, ask) = follower.take_ask(Millis(10_000)).expect("asks again");
+        let (_, ask) = follower
+            .take_ask(&copy, Millis(10_000))
+            .expect("asks again");
         assert_eq!(ask.after, None, "from the beginning");
     }
 }
@@ -311,7 +318,7 @@ fn an_answer_to_an_earlier_question_is_not_taken_for_the_first_page() {
     let (mut follower, mut copy) = loading(Millis(0));
     copy.insert(uid("alice"));
     follower.bus(true, Millis(1));
-    let (second, _) = follower.take_ask(Millis(1)).expect("asks anew");
+    let (second, _) = follower.take_ask(&copy, Millis(1)).expect("asks anew");
     follower.answered(
         1,
         Ok(&page(&stream("n1"), 5, &["bob"], None)),
@@ -320,8 +327,11 @@ fn an_answer_to_an_earlier_question_is_not_taken_for_the_first_page() {
     );
     assert_eq!(names(&copy), ["alice"]);
     follower.answered(second, Err(Unanswered::Late), &mut copy, Millis(3));
-    assert!(follower.take_ask(Millis(3)).is_none(), "with patience");
-    assert!(follower.take_ask(follower.next()).is_some());
+    assert!(
+        follower.take_ask(&copy, Millis(3)).is_none(),
+        "with patience"
+    );
+    assert!(follower.take_ask(&copy, follower.next()).is_some());
 }
 
 #[test]
@@ -336,7 +346,7 @@ fn a_gap_a_reload_silence_and_a_reconnect_start_a_follower_again() {
         let (mut follower, mut copy) = following(Millis(0));
         let followed = follower.hear(&said, &mut copy, Millis(1));
         assert_eq!(followed, Followed::Restarted, "{what}");
-        assert!(follower.take_ask(Millis(600)).is_some(), "{what}");
+        assert!(follower.take_ask(&copy, Millis(600)).is_some(), "{what}");
     }
     let (mut follower, mut copy) = following(Millis(0));
     for old in [opens(&teller, 5, "bob"), message(&teller, 4, Said::Reload)] {
@@ -347,13 +357,15 @@ fn a_gap_a_reload_silence_and_a_reconnect_start_a_follower_again() {
         follower.hear(&mark, &mut copy, Millis(10_000)),
         Followed::Applied
     );
-    assert!(follower.take_ask(Millis(25_999)).is_none());
+    assert!(follower.take_ask(&copy, Millis(25_999)).is_none());
     assert!(
-        follower.take_ask(follower.next().plus(500)).is_none(),
+        follower
+            .take_ask(&copy, follower.next().plus(500))
+            .is_none(),
         "a moment, so that not all ask at once"
     );
     assert!(
-        follower.take_ask(follower.next()).is_some(),
+        follower.take_ask(&copy, follower.next()).is_some(),
         "after three marks that did not come"
     );
     let (mut follower, mut copy) = following(Millis(0));
@@ -368,7 +380,7 @@ fn a_gap_a_reload_silence_and_a_reconnect_start_a_follower_again() {
         "nothing is asked of a bus that is down"
     );
     follower.bus(true, Millis(3));
-    assert!(follower.take_ask(Millis(3)).is_some());
+    assert!(follower.take_ask(&copy, Millis(3)).is_some());
 }
 
 #[test]
@@ -379,10 +391,10 @@ fn a_second_teller_is_believed_and_the_base_loaded_again_three_seconds_later() {
     assert_eq!(names(&copy), ["bob"]);
     assert!(follower.is_whole());
     assert_eq!(follower.next(), Millis(4_000));
-    assert!(follower.take_ask(Millis(3_999)).is_none());
-    assert!(follower.take_ask(Millis(4_000)).is_none());
+    assert!(follower.take_ask(&copy, Millis(3_999)).is_none());
+    assert!(follower.take_ask(&copy, Millis(4_000)).is_none());
     assert!(!follower.is_whole());
-    assert!(follower.take_ask(Millis(4_500)).is_some());
+    assert!(follower.take_ask(&copy, Millis(4_500)).is_some());
     // An earlier life of the teller that is followed is no second teller.
     let (mut follower, mut copy) = following(Millis(0));
     let earlier = Stream {
@@ -484,7 +496,7 @@ fn many_to_tell_go_out_in_messages_and_pages_of_bounded_size() {
         assert!(body.len() < 257 << 10);
         let page = ToldPage::decode(&body).expect("a page");
         follower.answered(number, Ok(&page), &mut copy, Millis(1));
-        ask = follower.take_ask(Millis(1));
+        ask = follower.take_ask(&copy, Millis(1));
     }
     assert_eq!(copy, view.told);
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
-use crate::presence::{Announced, Page, Told};
+use crate::presence::{Announced, Page, Sum, Told};
 
 pub(super) fn uid(text: &str) -> Uid {
     Uid::parse(text).expect("a uid")
@@ -51,6 +51,14 @@ impl Told for View {
 
     fn told_page(&self, after: Option<&Uid>, limit: usize) -> Page<Uid> {
         self.told.told_page(after, limit)
+    }
+
+    fn told_sum(&self) -> Sum {
+        self.told.told_sum()
+    }
+
+    fn each_told(&self, after: Option<&Uid>, look: impl FnMut(&str) -> bool) {
+        self.told.each_told(after, look);
     }
 
     fn retain_told_in(

@@ -220,7 +220,8 @@ impl World {
             }
         }
         for index in 0..self.services.len() {
-            if let Some((ask, request)) = self.services[index].follower.take_ask(now) {
+            let Service { follower, copy } = &mut self.services[index];
+            if let Some((ask, request)) = follower.take_ask(&*copy, now) {
                 self.ask(self.nodes.len() + index, ask, request.encode());
             }
         }
