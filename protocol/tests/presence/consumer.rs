@@ -50,6 +50,12 @@ impl World {
         self.drive(peer);
     }
 
+    /// It has ended, and begins with nothing.
+    pub(crate) fn consumer_begins_again(&mut self, peer: Peer) {
+        *self.consumer(peer) = Consumer::new();
+        self.consumer_connects(peer);
+    }
+
     pub(crate) fn consumer_happens(&mut self, peer: Peer, what: What) {
         let now = self.millis();
         let consumer = self.consumer(peer);

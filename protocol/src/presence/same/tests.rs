@@ -1,3 +1,5 @@
+//! Which sets agree, how far, and how far anybody is made to look for it.
+
 use std::cell::Cell;
 use std::collections::BTreeSet;
 

@@ -109,16 +109,14 @@ fn reload(seed: u64) {
     world.judge_consumers(&truth(&world));
 }
 
-/// The change goes over the page.
+/// The change goes over the page, which a service is sent that has nobody yet.
 fn late_page(seed: u64) {
     let mut world = cluster(seed, plan(3, 6));
     let consumer: Peer = 3;
     world.close(seed as usize, 0);
     pass(&mut world, 2_700);
     world.book.answers_late_ms = 700;
-    world.bus.disconnects(consumer);
-    world.bus.connects(consumer);
-    world.consumer_connects(consumer);
+    world.consumer_begins_again(consumer);
     pass(&mut world, 1_500);
     let changes = world.book.told.iter().filter(|it| it.2 != Said::Mark);
     let changed_at = changes.map(|it| it.0).max().unwrap();
