@@ -60,6 +60,7 @@ impl Forwards {
             from,
             target: Target::All,
             reason: gap::LOST.to_owned(),
+            session: None,
         };
         Forwards::with_bound(peers, gap.encode(), metrics, MAX_BYTES)
     }

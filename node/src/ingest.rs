@@ -218,6 +218,8 @@ impl Ingest {
                 Note::NewAndForgot => self.metrics.ingest.ids_forgotten.increment(),
                 Note::Repeated(clients) => {
                     self.metrics.ingest.duplicates.increment();
+                    // In a batch it has a place, behind which nobody need wait for it.
+                    journal.note(&push.target, &identity(push, origin), hub.now());
                     return Ok(Some(clients));
                 }
             }
@@ -267,6 +269,7 @@ impl Ingest {
                 from: self.hub.config().node.clone(),
                 target: scope.clone(),
                 reason: reason.to_owned(),
+                session: None,
             };
             self.moves.forwards.send(&node, &forward);
         }

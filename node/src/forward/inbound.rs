@@ -104,6 +104,7 @@ impl Inbound {
             from,
             target,
             reason,
+            session: alone,
         } = forward
         else {
             return;
@@ -113,6 +114,9 @@ impl Inbound {
         };
         let (mut touched, bounds) = (Touched::default(), self.hub.bounds());
         recipients.for_each(|port| {
+            if alone.as_ref().is_some_and(|alone| *alone != port.id) {
+                return;
+            }
             port.forwarded(&mut touched, |session| {
                 session.forwarded_gap(&from, &reason, bounds)
             });
@@ -125,6 +129,7 @@ impl Inbound {
                 from: self.node(),
                 target: target.clone(),
                 reason: reason.clone(),
+                session: alone.clone(),
             };
             self.moves.forwards.send(&node, &forward);
         }

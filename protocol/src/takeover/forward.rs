@@ -44,6 +44,8 @@ pub enum Forward {
         target: Target,
         /// What the client is told.
         reason: String,
+        /// The one session of theirs that it concerns, if it is only one.
+        session: Option<SessionId>,
     },
     /// The answer to a request that the former holder, or one before it, had taken.
     Reply {
@@ -115,10 +117,16 @@ impl Forward {
                 from,
                 target,
                 reason,
-            } => message(
-                GAP,
-                [text(from.as_str()), fields::target(target), text(reason)],
-            ),
+                session,
+            } => {
+                let (from, target) = (text(from.as_str()), fields::target(target));
+                match session {
+                    None => message(GAP, [from, target, text(reason)]),
+                    Some(session) => {
+                        message(GAP, [from, target, text(reason), text(session.as_str())])
+                    }
+                }
+            }
             Forward::Reply {
                 from,
                 session,
@@ -197,6 +205,10 @@ impl Forward {
                 from,
                 target: fields.target()?,
                 reason: fields.text()?,
+                session: match fields.left() {
+                    0 => None,
+                    _ => Some(fields.session()?),
+                },
             },
             REPLY => Forward::Reply {
                 from,

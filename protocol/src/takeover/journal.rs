@@ -1,6 +1,6 @@
 //! What a node has applied lately: its answer to "which pushes do you have already?".
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -33,7 +33,8 @@ const MAX_OTHERS: usize = 65_536;
 ///
 /// Note **every** push here, a stranger's too: who takes a session over must know what it heard
 /// and dropped before the session was registered. And note it *after* all sessions have got it:
-/// what a session has beyond its node's journal it knows itself, but not the reverse.
+/// what a session has beyond its node's journal it knows itself, but not the reverse. Note
+/// repeats of a message id as well: they change nothing but the place of their publisher.
 ///
 /// Bounded: 4,096 publishers; 65,536 contents and as many message ids, of 10 s.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub struct Journal {
     publishers: HashMap<u128, (Place, Millis)>,
     contents: Lately<(u128, u64)>,
     messages: Lately<u128>,
+    /// The same message ids: each is noted once in its time.
+    fresh: HashSet<(Target, u128)>,
     /// How often each content was heard, and when last.
     counts: HashMap<u128, (u64, Millis)>,
 }
@@ -81,18 +84,22 @@ fn mark_of(uid: &Uid) -> u64 {
 }
 
 impl<T: Copy> Lately<T> {
-    fn note(&mut self, target: &Target, id: T, now: Millis, keep_ms: u64) {
-        while let Some((at, ..)) = self.by_age.front() {
-            let old = now.since(*at).as_millis() as u64 > keep_ms;
-            if !old && self.by_age.len() < MAX_OTHERS {
-                break;
-            }
-            if !old {
-                self.lost_until = Some(*at);
-            }
-            self.by_age.pop_front();
-            self.marks.pop_front();
+    /// Takes out one that must not be kept when another is noted now.
+    fn make_room(&mut self, now: Millis, keep_ms: u64) -> Option<(Target, T)> {
+        let (at, ..) = self.by_age.front()?;
+        let old = now.since(*at).as_millis() as u64 > keep_ms;
+        if !old && self.by_age.len() < MAX_OTHERS {
+            return None;
         }
+        if !old {
+            self.lost_until = Some(*at);
+        }
+        self.marks.pop_front();
+        let (_, target, id) = self.by_age.pop_front()?;
+        Some((target, id))
+    }
+
+    fn note(&mut self, target: &Target, id: T, now: Millis) {
         self.by_age.push_back((now, target.clone(), id));
         self.marks.push_back(mark(target));
     }
@@ -132,12 +139,12 @@ impl Journal {
             self.note_place(publisher, place, now);
         }
         if let Some(message) = identity.message() {
-            self.messages.note(target, message, now, MESSAGES_MS);
+            self.note_message(target, message, now);
         }
         if let Identity::Counted { content, count } = self.name(*identity, now) {
             self.note_count(content, count, now);
-            self.contents
-                .note(target, (content, count), now, CONTENTS_MS);
+            while self.contents.make_room(now, CONTENTS_MS).is_some() {}
+            self.contents.note(target, (content, count), now);
         }
     }
 
@@ -152,6 +159,19 @@ impl Journal {
         let count = self.counts.get(&content);
         let count = count.map_or(start, |(count, _)| count.saturating_add(1));
         Identity::Counted { content, count }
+    }
+
+    /// A message id is as old as its first copy, here as where a session of the user drops the
+    /// others: else a node of strangers remembers it for longer than the one that has the session,
+    /// and waits, once it takes that, for a push which was delivered long ago.
+    fn note_message(&mut self, target: &Target, message: u128, now: Millis) {
+        // At its full age the id is another push already, as it is for the sessions.
+        while let Some(old) = self.messages.make_room(now, MESSAGES_MS - 1) {
+            self.fresh.remove(&old);
+        }
+        if self.fresh.insert((target.clone(), message)) {
+            self.messages.note(target, message, now);
+        }
     }
 
     fn note_count(&mut self, content: u128, count: u64, now: Millis) {

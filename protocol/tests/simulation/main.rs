@@ -39,3 +39,11 @@ fn nothing_is_lost_repeated_or_reordered_without_a_gap_and_every_promise_ends_on
 fn a_seed_replays_its_world_exactly() {
     runner::replay(20);
 }
+
+#[test]
+fn the_worlds_in_which_a_promise_was_once_broken_keep_it() {
+    for seed in simulated::ONCE_FAILED {
+        let run = runner::caught(|| world::World::new(*seed, false).run());
+        assert!(run.is_ok(), "seed {seed}: {:?}", run.err());
+    }
+}

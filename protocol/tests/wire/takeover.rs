@@ -157,6 +157,16 @@ fn forwards() -> Vec<(&'static str, Forward)> {
                 from: node("n1"),
                 target: Target::All,
                 reason: "lost".to_owned(),
+                session: None,
+            },
+        ),
+        (
+            "a gap of one session",
+            Forward::Gap {
+                from: node("n1"),
+                target: Target::Anonymous,
+                reason: "takeover".to_owned(),
+                session: Some(session()),
             },
         ),
         ("a reply", reply(Ok(data))),

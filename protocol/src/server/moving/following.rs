@@ -225,11 +225,12 @@ impl<C> Session<C> {
                 session: session.clone(),
                 position,
             },
-            // To the user's other sessions that went the same way it says no untruth either.
+            // The user's other sessions that went the same way lack nothing.
             Dead::Gap => Forward::Gap {
                 from: from.clone(),
                 target: target.clone(),
                 reason: GAP.to_owned(),
+                session: Some(session.clone()),
             },
         });
         let forwards = forwards.chain(dead).collect();

@@ -324,13 +324,16 @@ impl Node {
                 from,
                 target,
                 reason,
+                session: alone,
             } => {
+                assert!(alone.is_none_or(|alone| alone == session_id()));
                 let pushed = session.forwarded_gap(&from, &reason, &bounds);
                 let on = (pushed == Pushed::Elsewhere).then(|| session.forwards_to().cloned());
                 let again = Forward::Gap {
                     from: me,
                     target,
                     reason,
+                    session: None,
                 };
                 (on.flatten(), again)
             }

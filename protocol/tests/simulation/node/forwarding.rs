@@ -29,6 +29,7 @@ impl World {
                 from: self.nodes[node].id.clone(),
                 target: Target::All,
                 reason: "lost".to_owned(),
+                session: None,
             };
             self.forward(node, &to, &gap);
         }
@@ -142,9 +143,11 @@ impl World {
                 from,
                 target,
                 reason,
+                session: alone,
             } => {
                 let to = self.offer_to_each(node, |session, bounds| {
-                    let meant = target.means(session.uid());
+                    let alone = alone.as_ref().is_none_or(|alone| alone == session.id());
+                    let meant = target.means(session.uid()) && alone;
                     meant.then(|| session.forwarded_gap(&from, &reason, bounds))
                 });
                 for to in to {
@@ -153,6 +156,7 @@ impl World {
                         from: me.clone(),
                         target,
                         reason,
+                        session: alone.clone(),
                     };
                     self.forward(node, &to, &on);
                 }

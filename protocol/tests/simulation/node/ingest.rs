@@ -251,6 +251,7 @@ impl World {
                 from: self.nodes[node].id.clone(),
                 target: Target::All,
                 reason: reason.to_owned(),
+                session: None,
             };
             self.forward(node, &to, &forward);
         }

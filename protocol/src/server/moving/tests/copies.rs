@@ -172,6 +172,42 @@ fn a_journal_forgets_contents_and_message_ids_after_ten_seconds() {
 }
 
 #[test]
+fn f63c_a_repeat_of_a_message_id_is_as_old_as_its_first_copy() {
+    let mut journal = Journal::new();
+    let now = Millis(50_000);
+    let bob = Target::Uid(Uid::parse("bob").unwrap());
+    journal.note(&Target::All, &Identity::Message(2), now);
+    journal.note(&bob, &Identity::Message(2), now.plus(3_000));
+    journal.note(&Target::All, &Identity::Message(2), now.plus(9_999));
+    let messages = |journal: &Journal, later| journal.extract(None, now.plus(later)).messages;
+    assert_eq!(messages(&journal, 9_999), [(2, 9_999)]);
+    assert_eq!(messages(&journal, 10_001), []);
+    journal.note(&Target::All, &Identity::Message(2), now.plus(10_000));
+    assert_eq!(messages(&journal, 10_001), [(2, 1)]);
+}
+
+/// `b` hears strangers' pushes, repeats too; `a`, where the session is, drops repeats.
+#[test]
+fn a_taker_waits_for_no_push_whose_repeat_it_heard_and_the_holder_dropped() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    let push = with_message(5, 1);
+    for node in [&mut a, &mut b] {
+        node.hear(&push);
+        node.later(3_000);
+    }
+    b.hear(&push);
+    for node in [&mut a, &mut b] {
+        node.later(7_001);
+    }
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    assert_eq!(b.session().debtor(), None);
+    b.attach(2, Some(0));
+    b.hear(&plain(2));
+    assert_eq!(b.written(), ["1", "2"]);
+}
+
+#[test]
 fn a_journal_is_bounded_and_knows_how_far_back_it_reaches() {
     let mut journal = Journal::new();
     for n in 0..80_000_u64 {

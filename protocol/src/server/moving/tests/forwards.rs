@@ -171,6 +171,30 @@ fn when_the_holder_dies_before_it_could_forward_a_gap_says_so() {
 }
 
 #[test]
+fn where_the_session_has_gone_on_that_gap_is_told_to_it_alone() {
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    a.hear_all([1]);
+    for ahead in [&mut b, &mut c] {
+        ahead.hear_all([1, 2]);
+    }
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    let mut take = Take::begin(&mut c, "b", 3, 0, 2);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    let bounds = b.bounds.clone();
+    b.session().debtor_died(&node("a"), &bounds);
+    b.collect();
+    let told: Vec<_> = b.told.iter().map(|(_, forward)| forward).collect();
+    let [Forward::Gap { session, .. }] = told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(*session, Some(session_id()));
+    carry(&mut [&mut b, &mut c]);
+    c.attach(3, Some(0));
+    assert_eq!(c.written(), ["1", "gap"]);
+}
+
+#[test]
 fn a_holder_that_lags_in_nothing_owes_nothing() {
     let (_, mut b) = moved();
     assert_eq!(b.session().debtor(), None);
@@ -189,6 +213,7 @@ fn late_pushes_and_gaps_are_forwarded_for_ten_seconds() {
             from: node("a"),
             target: Target::All,
             reason: "lost".to_owned(),
+            session: None,
         },
     ));
     carry(&mut [&mut a, &mut b]);
