@@ -211,6 +211,19 @@ impl Fields {
         SessionId::parse(&self.text()?).map_err(|_| BadMessage::Malformed("session id"))
     }
 
+    /// None also where a node of an earlier version says nothing of it.
+    pub(super) fn optional_session(&mut self) -> Read<Option<SessionId>> {
+        match self.0.as_slice() {
+            [Value::Text(_), ..] => self.session().map(Some),
+            [Value::Null, ..] => {
+                self.0.next();
+                Ok(None)
+            }
+            [] => Ok(None),
+            _ => Err(BadMessage::Malformed("session id")),
+        }
+    }
+
     pub(super) fn node(&mut self) -> Read<NodeId> {
         NodeId::parse(&self.text()?).map_err(|_| BadMessage::Malformed("node id"))
     }

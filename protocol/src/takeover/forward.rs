@@ -9,6 +9,7 @@ use crate::codes::Refusal;
 use crate::data::Data;
 use crate::ids::{NodeId, SessionId};
 use crate::target::{Filter, Target};
+use crate::value::Value;
 
 const PUSH: u64 = 16;
 const GAP: u64 = 17;
@@ -119,13 +120,16 @@ impl Forward {
                 reason,
                 session,
             } => {
-                let (from, target) = (text(from.as_str()), fields::target(target));
-                match session {
-                    None => message(GAP, [from, target, text(reason)]),
-                    Some(session) => {
-                        message(GAP, [from, target, text(reason), text(session.as_str())])
-                    }
-                }
+                let session = session.as_ref();
+                message(
+                    GAP,
+                    [
+                        text(from.as_str()),
+                        fields::target(target),
+                        text(reason),
+                        session.map_or(Value::Null, |session| text(session.as_str())),
+                    ],
+                )
             }
             Forward::Reply {
                 from,
@@ -205,10 +209,7 @@ impl Forward {
                 from,
                 target: fields.target()?,
                 reason: fields.text()?,
-                session: match fields.left() {
-                    0 => None,
-                    _ => Some(fields.session()?),
-                },
+                session: fields.optional_session()?,
             },
             REPLY => Forward::Reply {
                 from,
