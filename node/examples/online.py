@@ -55,10 +55,11 @@ class Online:
                 self.restart(1 + random.random())
             return
         if stream != self.stream:
-            if stream[0] == self.stream[0] and stream[1] < self.stream[1]:
-                return  # An earlier life of the same node.
             if message.get("reload"):
+                # Also under a lower epoch: the teller came again, and its clock had stepped back.
                 return self.restart(random.random() / 2)
+            if stream[0] == self.stream[0] and stream[1] < self.stream[1]:
+                return  # Something late of an earlier life of the same node.
             # It may be right: take it, and look again when there is one teller.
             self.second_at = self.second_at or time.monotonic() + SECOND_TELLER_SECONDS
             return self.apply(message)

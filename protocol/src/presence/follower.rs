@@ -321,11 +321,12 @@ fn follow(n: &mut u64, feed: &Feed) -> Heard {
 
 /// A message of another stream than the one followed.
 fn stranger(followed: &Stream, feed: &Feed) -> Heard {
-    if feed.stream.teller == followed.teller && feed.stream.epoch < followed.epoch {
-        // An earlier life of the same node.
-        Heard::Old
-    } else if feed.said == Said::Reload {
+    if feed.said == Said::Reload {
+        // Also under a lower epoch: the teller came again, and its clock had stepped back.
         Heard::Missing
+    } else if feed.stream.teller == followed.teller && feed.stream.epoch < followed.epoch {
+        // Something late of an earlier life of the same node.
+        Heard::Old
     } else {
         Heard::Second
     }

@@ -49,7 +49,11 @@ enum State {
     /// Another node tells, or nobody.
     Off,
     /// It is on us, in a moment.
-    Waiting { since: Millis },
+    Waiting {
+        since: Millis,
+        /// The base is still coming in: it waits on, at most so long.
+        loading: bool,
+    },
     Telling {
         next_tell: Millis,
         next_mark: Millis,
@@ -116,12 +120,14 @@ impl Teller {
             (self.n, self.handled, self.state) = (0, 0, State::Off);
         }
         if self.state == State::Off {
-            self.state = State::Waiting { since: now };
+            let (since, loading) = (now, turn.loading);
+            self.state = State::Waiting { since, loading };
         }
-        if let State::Waiting { since } = self.state
-            && self.has_waited(since, turn.loading, now)
-        {
-            self.begin(now, out);
+        if let State::Waiting { since, loading } = &mut self.state {
+            *loading = turn.loading;
+            if waited_until(*since, *loading) <= now || !holds(Rule::NewTellerWaits) {
+                self.begin(now, out);
+            }
         }
         let State::Telling {
             next_tell,
@@ -153,7 +159,7 @@ impl Teller {
     pub fn next(&self, view: &impl Announced) -> Millis {
         match self.state {
             State::Off => Millis::MAX,
-            State::Waiting { since } => since.plus(WAIT_MS),
+            State::Waiting { since, loading } => waited_until(since, loading),
             State::Telling {
                 next_tell,
                 next_mark,
@@ -243,12 +249,6 @@ impl Teller {
             && holds(Rule::HigherTellerYields)
     }
 
-    fn has_waited(&self, since: Millis, loading: bool, now: Millis) -> bool {
-        let waited = now.0.saturating_sub(since.0);
-        let long_enough = waited >= if loading { LONGEST_WAIT_MS } else { WAIT_MS };
-        long_enough || !holds(Rule::NewTellerWaits)
-    }
-
     fn begin(&mut self, now: Millis, out: &mut Vec<Feed>) {
         self.state = State::Telling {
             next_tell: now,
@@ -306,6 +306,11 @@ impl Teller {
             said,
         }
     }
+}
+
+/// When a teller that is to tell since then begins.
+fn waited_until(since: Millis, loading: bool) -> Millis {
+    since.plus(if loading { LONGEST_WAIT_MS } else { WAIT_MS })
 }
 
 /// A change being collected.

@@ -8,6 +8,10 @@ use super::{Report, ReportId, SETTLE_MS, WAIT_MS};
 use crate::ids::NodeId;
 use crate::millis::Millis;
 
+/// Equal requests that share a report, and nodes that count for one: more than any cluster has. Beyond
+/// it they are refused like further reports, or one report could take all the memory there is.
+const MAX_SHARING: usize = 1_024;
+
 /// No further report can be collected now; its asker gets no answer from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many reports are under way")]
@@ -89,6 +93,9 @@ impl<A> Collector<A> {
         now: Millis,
     ) -> Result<(), Full> {
         let gathering = self.gathering(id, now)?;
+        if gathering.askers.len() >= MAX_SHARING {
+            return Err(Full);
+        }
         gathering.askers.push(asker);
         if gathering.askers.len() > 1 {
             return Ok(());
@@ -126,6 +133,9 @@ impl<A> Collector<A> {
     ) -> Result<(), Full> {
         let gathering = self.gathering(id, now)?;
         if gathering.counted.iter().all(|(other, _)| other != node) {
+            if gathering.counted.len() >= MAX_SHARING {
+                return Err(Full);
+            }
             gathering.counted.push((node.clone(), clients));
             gathering.expected.retain(|other| other != node);
         }

@@ -152,6 +152,20 @@ fn reports_and_early_counts_are_bounded_and_give_their_room_back() {
 }
 
 #[test]
+fn equal_requests_and_nodes_that_count_for_one_report_are_bounded() {
+    let mut collector = Collector::new(10);
+    let asked = (0..5_000).filter(|asker| collector.open(1, *asker, nodes(&["a"]), NOW).is_ok());
+    assert_eq!(asked.count(), 1_024);
+    let counts = |name: u32| collector.count(2, &node(&format!("n{name}")), 1, NOW);
+    assert_eq!((0..5_000).map(counts).filter(Result::is_ok).count(), 1_024);
+    collector.count(1, &node("a"), 3, NOW).unwrap();
+    let answers = collector.take_answers();
+    assert_eq!(answers.len(), 1_024);
+    assert!(answers.iter().all(|(_, said)| *said == report(3, 1, 0)));
+    collector.open(1, 7, nodes(&["a"]), NOW).unwrap();
+}
+
+#[test]
 fn all_nodes_agree_who_is_first_whatever_order_they_know_each_other_in() {
     let mut known = nodes(&["n1", "n2", "n3", "n4"]);
     let mut firsts = std::collections::BTreeMap::<_, u32>::new();

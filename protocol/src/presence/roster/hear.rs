@@ -47,7 +47,9 @@ impl Roster {
 
     fn hear_own(&mut self, message: &Message, now: Millis) -> Heard {
         let epoch = message.epoch();
-        if self.is_wild(epoch, None) {
+        // To go above the last one that others believe would be to be heard by nobody who comes later.
+        let last = self.own.epoch.is_none_or(|mine| mine.0 <= FAR) && epoch.0 >= FAR;
+        if last || self.is_wild(epoch, None) {
             return Heard::Wild;
         }
         let Some(mine) = self.own.epoch else {
@@ -177,7 +179,7 @@ impl Roster {
             }
             // What was said before the Bye may still be on its way.
             Life::Left(at) if epoch <= peer.epoch && now < at.plus(self.ttl_ms) => return false,
-            Life::Silent(_) if epoch == peer.epoch && self.view.revive(peer.hold) => {}
+            Life::Silent(_) if epoch == peer.epoch && self.view.revive(peer.hold) => peer.stays(),
             Life::Alive if !holds(Rule::NewEpochSyncs) => {
                 peer.epoch = epoch;
                 return true;

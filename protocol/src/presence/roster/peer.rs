@@ -1,6 +1,6 @@
 //! Another node as this one knows it: its life, how far its users are known, and how they are caught up with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::holders::{Fate, Hold};
@@ -14,6 +14,10 @@ use crate::presence::{Epoch, Kinds};
 /// of the other node has it, or else its next snapshot.
 const MAX_BUFFERED: usize = 1_024;
 const MAX_BUFFERED_CHANGES: usize = 1 << 16;
+
+/// Former lives of a node whose users stay for a while: until a snapshot has replaced them, and
+/// then for the grace. One that begins again without end must not use up the lives there are for all.
+const MAX_FORMER: usize = 8;
 
 /// A node is asked for everything anew at most this often, in milliseconds.
 const ASK_EVERY_MS: u64 = 250;
@@ -38,6 +42,8 @@ pub(super) struct Peer {
     /// What stays until a snapshot is whole: of an earlier life (true), which then waits the grace
     /// out, or of this one.
     pub(super) old: Vec<(Hold, bool)>,
+    /// What waits the grace out, the newest last; some of it may be over.
+    leaving: VecDeque<Hold>,
     pub(super) life: Life,
     /// A member since.
     pub(super) since: Millis,
@@ -58,6 +64,8 @@ pub(super) struct Peer {
     pub(super) full_at: Option<Millis>,
     /// Questions in turn without an answer.
     pub(super) misses: u32,
+    /// Of those the last ones in turn at which nobody listened.
+    pub(super) closed_doors: u32,
     pub(super) asked_at: Option<Millis>,
 }
 
@@ -95,6 +103,7 @@ impl Peer {
             ahead: 0,
             hold,
             old: Vec::new(),
+            leaving: VecDeque::new(),
             life: Life::Alive,
             since: now,
             heard_at: now,
@@ -108,6 +117,7 @@ impl Peer {
             unmatched: 0,
             full_at: None,
             misses: 0,
+            closed_doors: 0,
             asked_at: None,
         }
     }
@@ -134,11 +144,16 @@ impl Peer {
                 view.destine(held, if stays { Fate::Replaced } else { Fate::Over });
                 self.old.push((held, true));
             }
+            let many = self.old.len().saturating_sub(MAX_FORMER);
+            for (held, _) in self.old.drain(..many) {
+                view.destine(held, Fate::Over);
+            }
         }
         (self.epoch, self.hold) = (epoch, hold);
         (self.seq, self.ahead) = (0, 0);
         // What was wrong with the former life is not this one's fault.
         (self.unmatched, self.misses, self.full_at) = (0, 0, None);
+        self.closed_doors = 0;
         self.contradicted = None;
     }
 
@@ -147,8 +162,9 @@ impl Peer {
         let fill = self.sync.take().and_then(|sync| sync.fill);
         let fill = fill.map(|fill| fill.hold);
         let old = self.old.drain(..).map(|(hold, _)| hold);
-        for hold in fill.into_iter().chain(old).chain([self.hold]) {
-            view.destine(hold, Fate::Grace(until));
+        let all: Vec<Hold> = fill.into_iter().chain(old).chain([self.hold]).collect();
+        for hold in all {
+            self.let_go(hold, until, view);
         }
         self.life = life;
         self.ready = false;
@@ -158,14 +174,29 @@ impl Peer {
     /// Its users are known: what stayed for them goes.
     pub(super) fn settle(&mut self, until: Millis, view: &mut View) {
         self.sync = None;
-        self.misses = 0;
-        for (hold, earlier) in self.old.drain(..) {
-            let fate = match earlier {
-                true => Fate::Grace(until),
-                false if holds(Rule::SnapshotReplaces) => Fate::Over,
-                false => Fate::Live,
-            };
-            view.destine(hold, fate);
+        (self.misses, self.closed_doors) = (0, 0);
+        for (hold, earlier) in std::mem::take(&mut self.old) {
+            match earlier {
+                true => self.let_go(hold, until, view),
+                false if holds(Rule::SnapshotReplaces) => view.destine(hold, Fate::Over),
+                false => view.destine(hold, Fate::Live),
+            }
+        }
+    }
+
+    /// It was only silent for a while: its users are there as before.
+    pub(super) fn stays(&mut self) {
+        self.leaving.retain(|hold| *hold != self.hold);
+    }
+
+    /// Whoever is still filed there waits the grace out.
+    fn let_go(&mut self, hold: Hold, until: Millis, view: &mut View) {
+        view.destine(hold, Fate::Grace(until));
+        self.leaving.push_back(hold);
+        if self.leaving.len() > MAX_FORMER
+            && let Some(oldest) = self.leaving.pop_front()
+        {
+            view.destine(oldest, Fate::Over);
         }
     }
 

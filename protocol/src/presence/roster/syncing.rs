@@ -121,11 +121,14 @@ impl Roster {
         match step {
             Step::Whole => peer.settle(until, view),
             Step::Further => {
-                peer.misses = 0;
+                (peer.misses, peer.closed_doors) = (0, 0);
                 peer.behind_since = now;
                 peer.ask(now);
             }
-            Step::Useless => peer.missed(Unanswered::Nobody, random, now),
+            Step::Useless => {
+                peer.missed(Unanswered::Nobody, random, now);
+                peer.closed_doors = 0;
+            }
         }
         self.assess(now);
     }
@@ -153,6 +156,10 @@ impl Peer {
 
     fn missed(&mut self, why: Unanswered, random: u64, now: Millis) {
         self.misses = self.misses.saturating_add(1);
+        self.closed_doors = match why {
+            Unanswered::Nobody => self.closed_doors.saturating_add(1),
+            Unanswered::Late | Unanswered::BusDown => 0,
+        };
         if !holds(Rule::SyncIsRetried) {
             return;
         }

@@ -22,9 +22,14 @@ pub(super) const MEMBERS_MS: u64 = 10_000;
 const BEHIND_MS: u64 = 3_000;
 
 /// A peer whose users cannot be had after so many questions without an answer, or digests that did
-/// not match, keeps nobody from being ready.
+/// not match, keeps nobody from being ready: these misses take two minutes.
 const HOPELESS_MISSES: u32 = 8;
 const HOPELESS_DIGESTS: u32 = 3;
+
+/// The same when the bus says that nobody listens where it is asked, though its beats come: about
+/// five seconds. No node is without its doors for so long, so it is none, or a broken one, and must
+/// not keep the cluster from telling.
+const HOPELESS_DOORS: u32 = 4;
 
 impl Roster {
     /// Works out whether this node is ready, and who tells.
@@ -55,7 +60,9 @@ impl Roster {
     }
 
     fn waits_for(&self, peer: &Peer, now: Millis) -> bool {
-        let hopeless = peer.misses >= HOPELESS_MISSES || peer.unmatched >= HOPELESS_DIGESTS;
+        let hopeless = peer.misses >= HOPELESS_MISSES
+            || peer.closed_doors >= HOPELESS_DOORS
+            || peer.unmatched >= HOPELESS_DIGESTS;
         let since = peer.contradicted.unwrap_or(peer.behind_since);
         let patient = self.verdict.is_ok() && now < since.plus(BEHIND_MS);
         let behind = peer.sync.is_some() && !hopeless;

@@ -151,3 +151,77 @@ fn numbers_at_their_end_stop_nobody() {
     me.pass_with(3_000, &[&n2]);
     assert_eq!(me.view(), ["alice:ws@n2"]);
 }
+
+#[test]
+fn one_that_beats_and_has_no_doors_keeps_nobody_from_being_ready_for_long() {
+    let mut me = Node::ready("n1");
+    let mut impostor = Other::new("n2", 5);
+    impostor.delta(&[("eve", WS)]);
+    let mut unready = 0;
+    for _ in 0..600 {
+        me.hear(impostor.beat());
+        for _ in me.roster.take_asks(me.now) {
+            me.unanswered(&impostor, Unanswered::Nobody);
+        }
+        me.pass(100);
+        unready += u32::from(me.roster.ready().is_err());
+    }
+    assert!(unready < 60, "{unready} tenths of a second of a minute");
+    assert_eq!(me.roster.ready(), Ok(()));
+    // One that only does not answer may be a node that is slow, with users that are real.
+    let mut me = Node::ready("n1");
+    for _ in 0..300 {
+        me.hear(impostor.beat());
+        for _ in me.roster.take_asks(me.now) {
+            me.unanswered(&impostor, Unanswered::Late);
+        }
+        me.pass(100);
+    }
+    assert_eq!(me.roster.ready(), Err(NotReady::Syncing(1)));
+}
+
+#[test]
+fn a_node_that_begins_again_without_end_leaves_room_for_others() {
+    let mut me = Node::ready("n1");
+    for epoch in 5..40_005 {
+        let mut n2 = Other::new("n2", epoch);
+        let user = format!("u{}", epoch % 50);
+        assert_eq!(me.hear(n2.delta(&[(&user, WS)])), Heard::Applied, "{epoch}");
+        if epoch % 100 == 0 {
+            me.pass(10);
+        }
+    }
+    assert_eq!(me.hear(Other::new("n3", 5).beat()), Heard::Applied);
+    me.pass(20_000);
+    assert_eq!(me.view(), [""; 0]);
+}
+
+#[test]
+fn a_node_whose_id_was_claimed_with_the_highest_epoch_that_may_be_is_heard_by_those_who_come_later()
+{
+    let mut me = Node::ready("n1");
+    let mut own = 1_000;
+    for claimed in [4_102_444_799_998, 4_102_444_799_999, 4_102_444_800_000] {
+        if let Heard::Usurped { epoch } = me.hear(Other::new("n1", claimed).beat()) {
+            me.roster.begin(epoch, me.now);
+            own = epoch.0;
+        }
+        me.pass(61_000);
+    }
+    let mut joiner = Node::ready("n2");
+    assert_eq!(joiner.hear(Other::new("n1", own).beat()), Heard::Applied);
+}
+
+#[test]
+fn a_node_that_is_silent_again_and_again_keeps_its_users_each_time_it_is_heard_in_time() {
+    let mut me = Node::ready("n1");
+    let mut n2 = Other::new("n2", 5);
+    me.hear(n2.delta(&[("alice", WS)]));
+    for _ in 0..20 {
+        me.pass(8_000);
+        assert_eq!(me.roster.nodes().count(), 1);
+        me.hear(n2.beat());
+        me.pass_with(2_000, &[&n2]);
+        assert_eq!(me.view(), ["alice:ws@n2"]);
+    }
+}

@@ -409,6 +409,28 @@ fn a_second_teller_is_believed_and_the_base_loaded_again_three_seconds_later() {
 }
 
 #[test]
+fn a_teller_that_came_again_with_its_clock_set_back_is_followed_from_its_reload_on() {
+    let (mut follower, mut copy) = following(Millis(0));
+    let again = Stream {
+        epoch: Epoch(3),
+        ..stream("n1")
+    };
+    let reload = message(&again, 1, Said::Reload);
+    assert_eq!(
+        follower.hear(&reload, &mut copy, Millis(1_000)),
+        Followed::Restarted
+    );
+    follower.hear(&opens(&again, 2, "bob"), &mut copy, Millis(1_100));
+    let (ask, _) = follower
+        .take_ask(&copy, Millis(1_500))
+        .expect("asks within 500 ms");
+    let base = page(&again, 1, &["carol"], None);
+    follower.answered(ask, Ok(&base), &mut copy, Millis(1_510));
+    assert!(follower.is_whole());
+    assert_eq!(names(&copy), ["bob", "carol"]);
+}
+
+#[test]
 fn what_differs_for_five_seconds_is_named_to_the_teller_and_told_again() {
     let mut world = World::new(5, 3, 1);
     world.run(8_000);
@@ -499,4 +521,27 @@ fn many_to_tell_go_out_in_messages_and_pages_of_bounded_size() {
         ask = follower.take_ask(&copy, Millis(1));
     }
     assert_eq!(copy, view.told);
+}
+
+#[test]
+fn a_teller_that_waits_for_the_base_of_its_predecessor_looks_at_the_clock_once() {
+    let mut telling = Telling::new(node("n2"), false, 1, Millis(0));
+    let mut view = View::default();
+    let (me, epoch) = (node("n2"), Epoch(8));
+    telling.tick(None, epoch, &mut view, Millis(0));
+    let FeedAction::AskTold { ask, .. } = telling.take_actions().remove(0) else {
+        panic!("it asks for the base");
+    };
+    let first = page(&stream("n1"), 5, &["alice"], Some("alice"));
+    let answer = Ok(first.encode());
+    telling.answered(ask, answer, &mut view, Millis(1)).unwrap();
+    let (mut now, mut ticks) = (Millis(1), 0);
+    while !telling.is_telling() {
+        telling.tick(Some(&me), epoch, &mut view, now);
+        let next = telling.next(&view);
+        assert!(next > now || telling.is_telling(), "spins at {now:?}");
+        (now, ticks) = (next, ticks + 1);
+        assert!(ticks < 100);
+    }
+    assert!(now >= Millis(10_000), "it began at {now:?}");
 }
