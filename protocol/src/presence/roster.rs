@@ -372,10 +372,10 @@ impl Roster {
     }
 
     /// Who is in the view and not told, or told and not in the view: since when, and whether in
-    /// the view. In order; kept, not searched for.
-    pub fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {
-        let differing = self.view.differing.iter();
-        differing.map(|(uid, (since, announced))| (uid, *since, *announced))
+    /// the view. In order; costs by their number, not by how many users there are.
+    pub fn differing(&self) -> impl Iterator<Item = (&str, Millis, bool)> {
+        let differing = self.view.rows.differing();
+        differing.map(|(uid, row)| (uid, row.since, row.is_announced()))
     }
 }
 

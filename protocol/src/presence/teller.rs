@@ -196,7 +196,7 @@ impl Teller {
         } = view.told_page(request.after.as_ref(), PAGE_UIDS);
         let mut bytes = 0;
         let fits = uids.iter().take_while(|uid| {
-            bytes += written(uid);
+            bytes += written(uid.as_str());
             bytes <= PAGE_BYTES
         });
         let fits = fits.count();
@@ -265,7 +265,9 @@ impl Teller {
         let mut changes = Vec::new();
         let mut change = Pending::default();
         let named = std::mem::take(&mut self.named);
-        let again = named.iter().map(|uid| (uid, view.is_announced(uid)));
+        let again = named
+            .iter()
+            .map(|uid| (uid.as_str(), view.is_announced(uid)));
         let different = view
             .differing()
             .filter(|(uid, _, _)| holds(Rule::LevelTriggered) && !named.contains(*uid))
@@ -277,7 +279,7 @@ impl Teller {
                     break;
                 }
             }
-            change.add(uid.clone(), announced);
+            change.add(Uid::known(uid), announced);
         }
         if change.bytes > 0 {
             changes.push(change);
@@ -323,7 +325,7 @@ struct Pending {
 
 impl Pending {
     fn add(&mut self, uid: Uid, announced: bool) {
-        self.bytes += written(&uid);
+        self.bytes += written(uid.as_str());
         if announced {
             self.opens.push(uid);
         } else {
@@ -333,7 +335,7 @@ impl Pending {
 }
 
 /// What a uid takes in JSON at most: quotes, a comma, and a backslash before some characters.
-fn written(uid: &Uid) -> usize {
-    let escaped = uid.as_str().bytes().filter(|b| matches!(b, b'"' | b'\\'));
-    uid.as_str().len() + escaped.count() + 3
+fn written(uid: &str) -> usize {
+    let escaped = uid.bytes().filter(|b| matches!(b, b'"' | b'\\'));
+    uid.len() + escaped.count() + 3
 }

@@ -274,7 +274,7 @@ impl Telling {
             .differing()
             .filter(|(_, since, _)| now >= since.plus(DIFFERS_MS));
         let uids: Vec<Uid> = long
-            .map(|(uid, _, _)| uid.clone())
+            .map(|(uid, _, _)| Uid::known(uid))
             .take(NAMED_UIDS)
             .collect();
         if !uids.is_empty() {

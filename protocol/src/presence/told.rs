@@ -45,7 +45,7 @@ pub trait Announced: Told {
     fn is_live(&self, node: &NodeId) -> bool;
 
     /// Those whose `told` is not their `announced`: since when, and whether announced.
-    fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)>;
+    fn differing(&self) -> impl Iterator<Item = (&str, Millis, bool)>;
 }
 
 impl Told for BTreeSet<Uid> {
@@ -144,7 +144,7 @@ impl Announced for Roster {
         self.nodes().any(|known| known.id == node)
     }
 
-    fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {
+    fn differing(&self) -> impl Iterator<Item = (&str, Millis, bool)> {
         Roster::differing(self)
     }
 }

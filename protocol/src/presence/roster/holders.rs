@@ -172,17 +172,15 @@ impl View {
             return;
         };
         let mut found: Vec<Box<str>> = Vec::new();
-        let more = &self.more;
-        pass.after = self.rows.sweep(pass.after.as_deref(), CHUNK, |uid, row| {
-            let further = (row.more as usize).checked_sub(1).map(|at| &more[at]);
-            let mut further = further.into_iter().flatten();
-            if pass.holders.contains(&row.holder)
-                || further.any(|p| pass.holders.contains(&p.holder))
-            {
+        let (mut looked, mut last) = (0, None);
+        for (uid, row) in self.rows.after(pass.after.as_deref()).take(CHUNK) {
+            let mut places = self.places(row);
+            if places.any(|place| pass.holders.contains(&place.holder)) {
                 found.push(uid.into());
             }
-            true
-        });
+            (looked, last) = (looked + 1, Some(uid));
+        }
+        pass.after = last.filter(|_| looked == CHUNK).map(Box::from);
         for uid in &found {
             self.take_out(uid, &pass.holders, now);
         }
@@ -202,7 +200,6 @@ impl View {
         let Some(mut row) = self.rows.get(uid).copied() else {
             return;
         };
-        let before = self.kinds_of(&row);
         let mut places: SmallVec<[Place; 4]> = self.places(&row).collect();
         for place in &places {
             if holders.contains(&place.holder) {
@@ -210,9 +207,6 @@ impl View {
             }
         }
         places.retain(|place| !holders.contains(&place.holder));
-        self.file(&mut row, &places);
-        let now_kinds = self.kinds_of(&row);
-        self.store(uid, row);
-        self.changed(uid, before, now_kinds, row.told, now);
+        self.store(uid, &mut row, &places, now);
     }
 }

@@ -8,30 +8,17 @@ use crate::ids::Uid;
 use crate::millis::Millis;
 
 impl View {
-    /// Notes whether `announced` (in the view) and `told` (by the feed) differ, and since when.
-    pub(super) fn differ(&mut self, uid: &Uid, announced: bool, told: bool, now: Millis) {
-        if announced == told {
-            self.differing.remove(uid.as_str());
-        } else {
-            self.differing
-                .entry(uid.clone())
-                .or_insert((now, announced));
-        }
-    }
-
-    /// O(log n).
     pub(super) fn set_told(&mut self, uid: &Uid, told: bool, now: Millis) {
-        if self.is_told(uid.as_str()) == told {
-            return;
+        let flipped = self.rows.change(uid.as_str(), |row| {
+            let flips = row.told != told;
+            if flips {
+                (row.told, row.since) = (told, now);
+            }
+            flips
+        });
+        if flipped {
+            self.told.change(uid.as_str(), told);
         }
-        let announced = !self.kinds(uid.as_str()).is_none();
-        if told || announced {
-            self.mark(uid.as_str(), told);
-        } else {
-            self.rows.remove(uid.as_str());
-        }
-        self.told.change(uid.as_str(), told);
-        self.differ(uid, announced, told, now);
     }
 
     pub(super) fn is_told(&self, uid: &str) -> bool {

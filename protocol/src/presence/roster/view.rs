@@ -1,12 +1,12 @@
 //! Who is where: rows of users, the nodes that hold them, counts, and what changed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
 use super::answers::{Diff, Page};
 use super::holders::{Hold, Holder, HolderId, Pass};
-use super::rows::Rows;
+use super::rows::{self, Rows};
 use crate::ids::{NodeId, Uid};
 use crate::millis::Millis;
 use crate::presence::same::Sum;
@@ -22,14 +22,42 @@ const COMPACT: usize = 4_096;
 /// Nobody holds it.
 const NOBODY: u16 = u16::MAX;
 
-/// Eight bytes: most users are on one node, and only the others have a list in `more`.
+/// Sixteen bytes: most users are on one node, and only the others have a list in `more`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
     pub(super) holder: HolderId,
     kinds: Kinds,
+    /// What the feed has told of the user last: online, or not.
     pub(super) told: bool,
     /// Which list has the further places, from 1; 0 none.
     pub(super) more: u32,
+    /// When the user came, went, was told to be there or to be gone: since then both differ, if
+    /// they do.
+    pub(super) since: Millis,
+}
+
+impl Row {
+    pub(super) fn is_announced(&self) -> bool {
+        self.holder != NOBODY
+    }
+}
+
+impl rows::Row for Row {
+    const VACANT: Row = Row {
+        holder: NOBODY,
+        kinds: Kinds::NONE,
+        told: false,
+        more: 0,
+        since: Millis(0),
+    };
+
+    fn is_vacant(&self) -> bool {
+        !self.is_announced() && !self.told
+    }
+
+    fn differs(&self) -> bool {
+        self.is_announced() != self.told
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +65,6 @@ pub(super) struct Place {
     pub(super) holder: HolderId,
     pub(super) kinds: Kinds,
 }
-
-const EMPTY: Row = Row {
-    holder: NOBODY,
-    kinds: Kinds::NONE,
-    told: false,
-    more: 0,
-};
 
 /// The view of all users.
 #[derive(Debug)]
@@ -54,12 +75,10 @@ pub(super) struct View {
     pub(super) holders: Vec<Option<Holder>>,
     pub(super) free: VecDeque<HolderId>,
     pub(super) counts: [usize; 3],
-    /// Who changed since the last look, and how it was there then.
-    pub(super) changed: Vec<(Uid, Kinds)>,
+    /// What changed since the last look.
+    changed: Vec<Diff>,
     /// How many changes there may be before those of the same user become one.
     compact_at: usize,
-    /// Who is there and not told, or told and not there; see `told.rs`.
-    pub(super) differing: BTreeMap<Uid, (Millis, bool)>,
     /// Of all who are told.
     pub(super) told: Sum,
     pub(super) pass: Option<Pass>,
@@ -80,7 +99,6 @@ impl View {
             counts: [0; 3],
             changed: Vec::new(),
             compact_at: COMPACT,
-            differing: BTreeMap::new(),
             told: Sum::default(),
             pass: None,
             lives: 0,
@@ -89,56 +107,65 @@ impl View {
     }
 
     /// A user is there as `kinds` on the node of `holder`, and on it in no other life.
-    /// O(log n).
     pub(super) fn set(&mut self, uid: &str, hold: Hold, kinds: Kinds, now: Millis) {
         let holder = hold.id;
-        let row = if kinds.is_none() {
-            self.rows.get_mut(uid)
-        } else {
-            Some(self.rows.entry(uid, EMPTY))
-        };
-        let Some(row) = row else { return };
-        if row.more == 0 && (row.holder == NOBODY || row.holder == holder) {
+        let row = self.rows.change(uid, |row| {
+            if row.more != 0 || (row.is_announced() && row.holder != holder) {
+                return Err(*row);
+            }
             let before = row.kinds;
-            if before == kinds {
-                return;
+            if before.is_none() != kinds.is_none() {
+                row.since = now;
             }
             row.kinds = kinds;
             row.holder = if kinds.is_none() { NOBODY } else { holder };
-            let gone = kinds.is_none() && !row.told;
-            let told = row.told;
-            self.count(holder, uid, before, kinds);
-            self.changed(uid, before, kinds, told, now);
-            if gone {
-                self.rows.remove(uid);
+            Ok(before)
+        });
+        match row {
+            Ok(before) if before == kinds => {}
+            Ok(before) => {
+                self.count(holder, uid, before, kinds);
+                self.changed(uid, before, kinds);
             }
-            return;
+            Err(row) => self.set_among_others(uid, row, Place { holder, kinds }, now),
         }
-        let mut row = *row;
-        let before = self.kinds_of(&row);
+    }
+
+    /// The same for a user who is, or was, on several nodes.
+    fn set_among_others(&mut self, uid: &str, mut row: Row, place: Place, now: Millis) {
+        let Place { holder, kinds } = place;
         let mut places: SmallVec<[Place; 4]> = self.places(&row).collect();
         let node = self.holder(holder).map(|holder| holder.node.clone());
         let (mut same, elsewhere) = (false, places.len());
         for at in (0..places.len()).rev() {
-            let place = places[at];
-            let other = self.holder(place.holder).map(|holder| &holder.node);
-            if place.holder == holder || other == node.as_ref() {
-                same = place == Place { holder, kinds };
-                self.count(place.holder, uid, place.kinds, Kinds::NONE);
+            let known = places[at];
+            let other = self.holder(known.holder).map(|holder| &holder.node);
+            if known.holder == holder || other == node.as_ref() {
+                same = known == place;
+                self.count(known.holder, uid, known.kinds, Kinds::NONE);
                 places.remove(at);
             }
         }
         if !kinds.is_none() {
-            places.push(Place { holder, kinds });
+            places.push(place);
             self.count(holder, uid, Kinds::NONE, kinds);
         }
         if same || (kinds.is_none() && places.len() == elsewhere) {
             return;
         }
-        self.file(&mut row, &places);
-        let now_kinds = self.kinds_of(&row);
-        self.store(uid, row);
-        self.changed(uid, before, now_kinds, row.told, now);
+        self.store(uid, &mut row, &places, now);
+    }
+
+    /// From now on a user is there by `places` alone; `row` is what was known.
+    pub(super) fn store(&mut self, uid: &str, row: &mut Row, places: &[Place], now: Millis) {
+        let before = self.kinds_of(row);
+        self.file(row, places);
+        let kinds = self.kinds_of(row);
+        if before.is_none() != kinds.is_none() {
+            row.since = now;
+        }
+        self.rows.change(uid, |stored| *stored = *row);
+        self.changed(uid, before, kinds);
     }
 
     /// A holder's users and digest, when one of them changes.
@@ -151,7 +178,7 @@ impl View {
     }
 
     pub(super) fn places(&self, row: &Row) -> impl Iterator<Item = Place> {
-        let first = (row.holder != NOBODY).then_some(Place {
+        let first = row.is_announced().then_some(Place {
             holder: row.holder,
             kinds: row.kinds,
         });
@@ -166,7 +193,7 @@ impl View {
     }
 
     /// Puts `places` into the row, the further ones into a list.
-    pub(super) fn file(&mut self, row: &mut Row, places: &[Place]) {
+    fn file(&mut self, row: &mut Row, places: &[Place]) {
         let (first, rest) = match places {
             [] => (None, &[][..]),
             [first, rest @ ..] => (Some(*first), rest),
@@ -191,29 +218,8 @@ impl View {
         self.more[row.more as usize - 1] = rest.to_vec();
     }
 
-    /// A row lives while somebody is there, or told.
-    pub(super) fn store(&mut self, uid: &str, row: Row) {
-        if row.holder == NOBODY && !row.told {
-            self.rows.remove(uid);
-        } else if let Some(stored) = self.rows.get_mut(uid) {
-            *stored = row;
-        }
-    }
-
-    /// Marks a user, who gets a row for it if there is none.
-    pub(super) fn mark(&mut self, uid: &str, told: bool) {
-        self.rows.entry(uid, EMPTY).told = told;
-    }
-
-    /// What follows from a change: counts, diffs, and what the feed owes.
-    pub(super) fn changed(
-        &mut self,
-        text: &str,
-        before: Kinds,
-        now: Kinds,
-        told: bool,
-        at: Millis,
-    ) {
+    /// What follows from a change: counts and diffs.
+    fn changed(&mut self, uid: &str, before: Kinds, now: Kinds) {
         for (count, which) in self
             .counts
             .iter_mut()
@@ -223,11 +229,8 @@ impl View {
             *count += usize::from(has(now));
             *count -= usize::from(has(before));
         }
-        let uid = Uid::known(text);
-        if before.is_none() != now.is_none() {
-            self.differ(&uid, !now.is_none(), told, at);
-        }
-        self.changed.push((uid, before));
+        let uid = Uid::known(uid);
+        self.changed.push(Diff { uid, before, now });
         if self.changed.len() >= self.compact_at {
             self.compact();
         }
@@ -239,7 +242,7 @@ impl View {
     }
 
     pub(super) fn uid(&self, uid: &str) -> impl Iterator<Item = (&NodeId, Kinds)> {
-        let row = self.rows.get(uid).copied().unwrap_or(EMPTY);
+        let row = self.rows.get(uid).copied().unwrap_or(rows::Row::VACANT);
         let places: SmallVec<[Place; 4]> = self.places(&row).collect();
         places.into_iter().filter_map(|place| {
             let holder = self.holders.get(usize::from(place.holder))?.as_ref()?;
@@ -285,23 +288,23 @@ impl View {
         })
     }
 
-    /// The first of each user's changes, in order of the users.
+    /// One change for each user, from the first state to the last, in order of the users.
     fn compact(&mut self) {
-        // Stable, so that the first of a user's changes stays the first.
-        self.changed.sort_by(|(a, _), (b, _)| a.cmp(b));
-        self.changed.dedup_by(|later, first| later.0 == first.0);
+        // Stable, so that a user's changes stay in their order.
+        self.changed.sort_by(|a, b| a.uid.cmp(&b.uid));
+        self.changed.dedup_by(|later, first| {
+            let same = later.uid == first.uid;
+            if same {
+                first.now = later.now;
+            }
+            same
+        });
         self.compact_at = COMPACT.max(self.changed.len() * 2);
     }
 
     pub(super) fn take_diffs(&mut self) -> Vec<Diff> {
         self.compact();
         self.compact_at = COMPACT;
-        let changed = std::mem::take(&mut self.changed);
-        let diff = |(uid, before)| Diff {
-            now: self.kinds(Uid::as_str(&uid)),
-            uid,
-            before,
-        };
-        changed.into_iter().map(diff).collect()
+        std::mem::take(&mut self.changed)
     }
 }

@@ -163,7 +163,11 @@ fn consistent(me: &Node) {
             .map(|user| (user, false)),
     );
     differ.sort_unstable();
-    let kept: Vec<(&Uid, bool)> = me
+    let differ: Vec<(&str, bool)> = differ
+        .iter()
+        .map(|(u, there)| (u.as_str(), *there))
+        .collect();
+    let kept: Vec<(&str, bool)> = me
         .roster
         .differing()
         .map(|(u, _, there)| (u, there))

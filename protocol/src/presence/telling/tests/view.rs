@@ -85,8 +85,8 @@ impl Announced for View {
         !self.gone.contains(node)
     }
 
-    fn differing(&self) -> impl Iterator<Item = (&Uid, Millis, bool)> {
+    fn differing(&self) -> impl Iterator<Item = (&str, Millis, bool)> {
         let differing = self.since.iter();
-        differing.map(|(uid, since)| (uid, *since, self.announced.contains(uid)))
+        differing.map(|(uid, since)| (uid.as_str(), *since, self.announced.contains(uid)))
     }
 }
