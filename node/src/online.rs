@@ -241,8 +241,8 @@ impl Watch {
     /// many at a time if there are. Nothing is told that changes nothing. `None` = the node has
     /// ended.
     ///
-    /// A watcher that is slow costs nothing: it has no queue. The node keeps the last 32,768
-    /// changes for all watchers together; one that is further behind is told to
+    /// A watcher that is slow costs nothing: it has no queue. While there is one, the node keeps
+    /// the last 32,768 changes for all watchers together; one that is further behind is told to
     /// [reload](Update::reload).
     ///
     /// # Cancel safety

@@ -109,7 +109,6 @@ struct Teller {
 /// Tells all followers of `online` until the node ends. Costs nothing while there are none.
 pub(crate) async fn run(online: Arc<Online>) {
     let stop = online.stop.clone();
-    let mut changed = online.view.watching().changed();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let work = async {
@@ -117,8 +116,9 @@ pub(crate) async fn run(online: Arc<Online>) {
             if online.live.is_empty() {
                 online.live.joined.notified().await;
             }
+            // Not before somebody follows: as long as it is there, changes are kept for it.
+            let mut changed = online.view.watching().changed();
             let mut teller = Teller::new(&online);
-            changed.mark_unchanged();
             while !online.live.is_empty() {
                 let next = Instant::now() + GATHER;
                 teller.tell();

@@ -8,9 +8,12 @@ use tengen_protocol::Uid;
 use tengen_protocol::presence::{Diff, Kinds, Roster};
 use tokio::sync::watch;
 
-/// Changes that are kept for watchers: a storm of 20,000 users fits, and costs about 3 MiB. Whoever
-/// is further behind loads everything anew.
+/// Changes that are kept while somebody watches: a storm of 20,000 users fits, and costs about 3 MiB.
+/// Whoever is further behind loads everything anew.
 const MAX_KEPT: usize = 32_768;
+/// The same while nobody does, for one whose connection broke a moment ago: some 100 KiB. More would
+/// be a hundred bytes for each user who has come, for nobody.
+const KEPT_UNWATCHED: usize = 1_024;
 /// Users read at a time while presence is locked: some 100 µs.
 const PAGE: usize = 1_000;
 
@@ -50,24 +53,28 @@ impl Default for Watching {
 }
 
 impl Watching {
-    /// Keeps what has changed, and wakes those who watch. To be called under the lock of the view,
+    /// Keeps what has changed, and wakes those who [wait](Self::changed) for it. To be called under the lock of the view,
     /// at the end of whatever changed it: then the view and its number agree for all who look.
     pub(crate) fn tell(&self, diffs: Vec<Diff>) {
         if diffs.is_empty() {
             return;
         }
-        let told = self.recent.lock().append(diffs);
+        let max_kept = match self.changed.receiver_count() {
+            0 => KEPT_UNWATCHED,
+            _ => MAX_KEPT,
+        };
+        let told = self.recent.lock().append(diffs, max_kept);
         self.changed.send_replace(told);
     }
 
-    /// Whom to wait for: it changes with every batch.
+    /// Whom to wait for: it changes with every batch. As long as somebody has one, much is kept.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 }
 
 impl Recent {
-    fn append(&mut self, diffs: Vec<Diff>) -> u64 {
+    fn append(&mut self, diffs: Vec<Diff>, max_kept: usize) -> u64 {
         self.told += 1;
         self.n += u64::from(diffs.iter().any(is_change));
         self.kept += diffs.len();
@@ -76,11 +83,14 @@ impl Recent {
             diffs: diffs.into(),
         };
         self.batches.push_back(batch);
-        while self.kept > MAX_KEPT {
+        while self.kept > max_kept {
             let Some(oldest) = self.batches.pop_front() else {
                 break;
             };
             self.kept -= oldest.diffs.len();
+        }
+        if self.batches.len() * 4 < self.batches.capacity() {
+            self.batches.shrink_to_fit();
         }
         self.told
     }

@@ -13,6 +13,8 @@ use super::*;
 struct View {
     roster: Roster,
     watching: Watching,
+    /// While it is there, somebody watches.
+    watched: Option<watch::Receiver<u64>>,
     seq: u64,
 }
 
@@ -23,9 +25,11 @@ impl View {
         let node = NodeId::parse("n1").expect("valid");
         let mut roster = Roster::new(node.clone(), &Options::new(node), 1, Millis(0));
         roster.begin(EPOCH, Millis(0));
+        let watching = Watching::default();
         View {
             roster,
-            watching: Watching::default(),
+            watched: Some(watching.changed()),
+            watching,
             seq: 0,
         }
     }
@@ -175,6 +179,33 @@ fn more_at_once_than_is_kept_is_a_reload_for_all() {
     view.watching.tell(diffs.collect());
     assert_eq!(view.watching.recent.lock().kept, 0);
     assert!(view.step(&mut cursor).expect("it is told").reload);
+}
+
+#[test]
+fn while_nobody_watches_only_enough_is_kept_for_one_that_comes_back_soon() {
+    let mut view = View::new();
+    let users: Vec<_> = (0..5_000).map(|number| (uid(number), Kinds::WS)).collect();
+    for some in users.chunks(50) {
+        view.set(some);
+    }
+    assert_eq!(view.watching.recent.lock().kept, 5_000);
+    view.watched = None;
+    view.set(&[(uid(0), Kinds::POLL)]);
+    let recent = view.watching.recent.lock();
+    assert!(recent.kept <= KEPT_UNWATCHED && recent.batches.capacity() < 128);
+    let (n, oldest) = (recent.n, recent.oldest());
+    drop(recent);
+    assert_eq!(n, 101);
+
+    // Its number is as good as if everything had been kept.
+    let mut back = Cursor::after(&view.watching, n - 1).expect("kept");
+    let update = view.step(&mut back).expect("one change");
+    assert_eq!(update.changes, [change(0, Kinds::WS, Kinds::POLL)]);
+    assert!(
+        Cursor::after(&view.watching, oldest - 2).is_none(),
+        "long ago"
+    );
+    assert!(Cursor::after(&view.watching, n).is_some());
 }
 
 #[test]
