@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use tengen_protocol::presence::{
-    Beat, Delta, Epoch, Kinds, Message, Options, Roster, Snapshot, SyncAnswer, Users, digest_of,
+    Beat, Delta, Epoch, Heard, Kinds, Message, Options, Roster, Snapshot, SyncAnswer, Users,
+    digest_of,
 };
 use tengen_protocol::{Millis, NodeId, Uid};
 
@@ -196,6 +197,15 @@ fn lookups(table: &mut Table, roster: &Roster, uids: &[String], users: usize) {
         }
     });
     table.push(("is a user online, and how (ns)", nanos(online, some.len())));
+    let again = best(|| {
+        for uid in some.iter().take(50).cycle().take(some.len()) {
+            assert!(!black_box(roster.kinds(uid)).is_none());
+        }
+    });
+    table.push((
+        "the same for fifty users, over and over (ns)",
+        nanos(again, some.len()),
+    ));
     let places = best(|| {
         for uid in &some {
             black_box(roster.uid(uid).count());
@@ -216,33 +226,52 @@ fn lookups(table: &mut Table, roster: &Roster, uids: &[String], users: usize) {
     table.push(("a page of 100 (µs)", each(page * 1e6, 1_000)));
 }
 
-/// What a beat and a change of a user cost, decoding included.
-fn changes(table: &mut Table, roster: &mut Roster, node: &NodeId, now: Millis) {
-    let mut deltas = Vec::new();
-    for seq in 2u64..1_002 {
-        // Fifty come, and go with the next delta.
-        let kinds = if seq % 2 == 0 { Kinds::WS } else { Kinds::NONE };
-        let names = (0..50).map(|n| known(&uid(n, seq / 2 * 1_000_003)));
+/// A thousand deltas from `first` on: fifty users come with one, and go with the next; `groups` such
+/// groups in turn.
+fn deltas(node: &NodeId, first: u64, groups: u64) -> Vec<Bytes> {
+    let delta = |seq: u64| {
+        let kinds = if seq.is_multiple_of(2) {
+            Kinds::WS
+        } else {
+            Kinds::NONE
+        };
+        let group = seq / 2 % groups + 1;
+        let names = (0..50).map(|n| known(&uid(n, group * 1_000_003)));
         let delta = Delta {
             node: node.clone(),
             epoch: Epoch(5),
             seq,
             changes: names.map(|uid| (uid, kinds)).collect(),
         };
-        deltas.push(Message::Delta(delta).encode());
-    }
-    let bytes: usize = deltas.iter().map(Bytes::len).sum();
+        Message::Delta(delta).encode()
+    };
+    (first..first + 1_000).map(delta).collect()
+}
+
+/// What a beat and a change of a user cost, decoding included.
+fn changes(table: &mut Table, roster: &mut Roster, node: &NodeId, now: Millis) {
+    let all = deltas(node, 2, 500);
+    let bytes: usize = all.iter().map(Bytes::len).sum();
     table.push((
         "a change on the bus, 50 a delta (B)",
         each(bytes as f64, 50_000),
     ));
-    let took = timed(|| {
-        for delta in &deltas {
-            roster.hear(Message::decode(delta).expect("a delta"), now);
-            black_box(roster.take_diffs());
-        }
-    });
+    let mut take_in = |all: &[Bytes]| {
+        timed(|| {
+            for delta in all {
+                let heard = roster.hear(Message::decode(delta).expect("a delta"), now);
+                assert_eq!(heard, Heard::Applied);
+                black_box(roster.take_diffs());
+            }
+        })
+    };
+    let took = take_in(&all);
     table.push(("a change at a node, 50 a delta (ns)", nanos(took, 50_000)));
+    let took = take_in(&deltas(node, 1_002, 1));
+    table.push((
+        "the same for fifty users, over and over (ns)",
+        nanos(took, 50_000),
+    ));
     let same = beat(node, 1, &[]);
     let bytes = Message::Beat(same).encode();
     let beats = best(|| {
