@@ -81,13 +81,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 pub(crate) fn command(workspace: &Workspace, simulations: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
-        .args(["test", "--quiet", "--package", "tengen-protocol"])
+        // The whole workspace, so that what was compiled for the other tests serves here too.
+        .args(["test", "--quiet", "--workspace"])
         // Three times as many worlds in the time; only this crate is compiled once more for it.
         .args([
             "--config",
             "profile.dev.package.tengen-protocol.opt-level=2",
         ])
-        .args(["--features", "mutations"])
+        .args(["--features", "tengen-protocol/mutations"])
         .args(simulations.iter().flat_map(|it| ["--test", it]))
         .current_dir(&workspace.root);
     cargo

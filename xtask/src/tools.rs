@@ -80,13 +80,15 @@ pub(crate) fn wasm_target() -> Result<()> {
 /// The wasm-bindgen command of exactly the version of the library in the lock file: they must be equal.
 pub(crate) fn wasm_bindgen(workspace: &Workspace) -> Result<PathBuf> {
     let version = workspace.locked_version("wasm-bindgen")?;
-    // Without --locked: its own lock file names a prerelease that is no longer to be had.
+    // Without --locked: its own lock file names a prerelease that is no longer to be had. Without its
+    // default feature, which is TLS for running tests in a browser elsewhere.
+    let options = ["--no-default-features", "--bin", "wasm-bindgen"];
     cargo_install(
         workspace,
         "wasm-bindgen-cli",
         "wasm-bindgen",
         &version,
-        false,
+        &options,
     )
 }
 
@@ -97,7 +99,7 @@ pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
         "cargo-deny",
         "cargo-deny",
         CARGO_DENY_VERSION,
-        true,
+        &["--locked"],
     )
 }
 
@@ -107,7 +109,7 @@ fn cargo_install(
     package: &str,
     name: &str,
     version: &str,
-    locked: bool,
+    options: &[&str],
 ) -> Result<PathBuf> {
     let built = workspace.tools_bin().join(name);
     for candidate in [Some(built.clone()), in_path(name)].into_iter().flatten() {
@@ -118,8 +120,7 @@ fn cargo_install(
         }
     }
     let scratch = workspace.tools.join("build");
-    let mut install = Command::new("cargo");
-    install
+    run(Command::new("cargo")
         .args([
             "install",
             package,
@@ -132,14 +133,12 @@ fn cargo_install(
         .arg(&workspace.tools)
         .arg("--target-dir")
         .arg(&scratch)
+        .args(options)
         // A tool that runs for a second is not worth optimising for two minutes.
         .env("CARGO_PROFILE_DEV_DEBUG", "false")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
-        .current_dir(&workspace.root);
-    if locked {
-        install.arg("--locked");
-    }
-    run(&mut install)?;
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .env("CARGO_INCREMENTAL", "0")
+        .current_dir(&workspace.root))?;
     // Hundreds of megabytes that nothing reads again.
     std::fs::remove_dir_all(&scratch).context("cannot remove the build folder of a tool")?;
     Ok(built)

@@ -10,7 +10,8 @@ use tengen_client::{Transport, TransportChoice};
 use crate::balancer::{Balancer, Kind};
 use crate::pace::Pace;
 use crate::pushing::Pushing;
-use crate::visitors::{Report, Visitors, assert_all};
+use crate::visitors::Visitors;
+use crate::witness::Witness;
 use crate::world::{World, soon, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -30,6 +31,7 @@ async fn connections_cut_and_reset_lose_repeat_and_reorder_nothing(kind: Kind) {
     };
     let door = Proxy::start(&[balancer.address]).await;
     let visitors = Visitors::enter(&world, 100, |_| door.address()).await;
+    let witness = Witness::of(&world);
     let url = world.nats.server(0).url();
     let pushing = Pushing::start(&url, &url, 50).await;
 
@@ -47,7 +49,7 @@ async fn connections_cut_and_reset_lose_repeat_and_reorder_nothing(kind: Kind) {
     }
     let ends = pushing.stop().await;
     let reports = visitors.leave(&world, &ends).await;
-    assert_all("whole in both directions", &reports, Report::is_whole);
+    witness.assert_whole(&reports);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,6 +59,7 @@ async fn f29_a_balancer_that_restarts_costs_nobody_anything() {
         return;
     };
     let visitors = Visitors::enter(&world, 100, |_| balancer.address).await;
+    let witness = Witness::of(&world);
     let url = world.nats.server(0).url();
     let pushing = Pushing::start(&url, &url, 50).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -66,7 +69,7 @@ async fn f29_a_balancer_that_restarts_costs_nobody_anything() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     let ends = pushing.stop().await;
     let reports = visitors.leave(&world, &ends).await;
-    assert_all("whole in both directions", &reports, Report::is_whole);
+    witness.assert_whole(&reports);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 mod balanced;
 mod balancer;
+mod bandwidth;
 mod crowd;
 mod cuts;
 mod hops;
@@ -13,6 +14,8 @@ mod presence;
 mod process;
 mod pushing;
 mod slow;
+mod turns;
 mod visitors;
 mod waiting;
+mod witness;
 mod world;

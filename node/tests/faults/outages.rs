@@ -5,6 +5,7 @@ use std::time::Duration;
 use tengen_bus::testing::NatsCluster;
 
 use crate::pushing::Pushing;
+use crate::turns;
 use crate::visitors::{Report, Visitors, assert_all};
 use crate::world::{Nats, World};
 
@@ -36,8 +37,9 @@ async fn a_nats_server_that_restarts_costs_a_gap_and_nothing_untold() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_server_of_three_that_dies_costs_the_clients_of_its_node_a_gap() {
+    let turn = turns::among_few().await;
     let nats = Nats::Three(NatsCluster::start(3).await);
-    let mut world = World::over(nats, &[]).await;
+    let mut world = World::over(nats, &[], turn).await;
     let visitors = Visitors::enter(&world, 99, |node| world.doors[node].address()).await;
     let url = world.nats.server(0).url();
     let pushing = Pushing::start(&url, &url, 50).await;

@@ -15,8 +15,6 @@ pub(crate) struct Pace {
     pub outage: Duration,
     /// How long a client that was told to stay away is watched (F31).
     pub away: Duration,
-    /// A large item (F41).
-    pub item_bytes: usize,
     /// The server's pings.
     pub ping: Duration,
     /// How long a poll is held.
@@ -46,8 +44,6 @@ impl Pace {
                     idle: seconds(600),
                     outage: seconds(30),
                     away: seconds(60),
-                    // As large as an item may be, with what stands around it.
-                    item_bytes: (512 << 10) - 64,
                     ping: seconds(15),
                     poll: seconds(20),
                     backoff_cap: Duration::from_millis(options.backoff_cap_ms),
@@ -62,7 +58,6 @@ impl Pace {
                 idle: seconds(6),
                 outage: seconds(3),
                 away: seconds(4),
-                item_bytes: 128 << 10,
                 ping: seconds(1),
                 poll: seconds(2),
                 backoff_cap: seconds(1),
@@ -71,6 +66,11 @@ impl Pace {
                 crowds: 1,
             },
         }
+    }
+
+    /// Whether everything is at its default.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The settings of a node.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::crowd::{self, Crowd, Guest};
 use crate::pace::Pace;
 use crate::process::NodeProcess;
+use crate::turns;
 use crate::world::{scratch, within};
 
 const NODES: usize = 5;
@@ -49,6 +50,7 @@ async fn who_is_online_is_right_on_five_nodes_whatever_happens_to_two_of_them_an
     if crowd::is_this() {
         return crowd::run().await;
     }
+    let _turn = turns::among_few().await;
     let mut five = Five::start().await;
     let mut away = Away::default();
     five.settle("everybody came", &away, Instant::now(), AGREED)

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::process::NodeProcess;
+use crate::turns;
 use crate::visitors::EVERY_WAY;
 use crate::world::{eventually, scratch, soon};
 
@@ -113,6 +114,7 @@ fn percentile(times: &mut [Duration], share: f64) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_never_reads_delays_nobody_by_more_than_three_times() {
+    let _turn = turns::alone().await;
     let stage = Stage::start(&[]).await;
     let begun = Instant::now();
     let times = Arc::new(Mutex::new(Vec::new()));

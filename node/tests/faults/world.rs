@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::ledger::Received;
 use crate::pace::Pace;
 use crate::process::NodeProcess;
+use crate::turns::{self, Turn};
 use crate::visitors::Services;
 
 /// The longest that anything may take that should happen soon.
@@ -56,16 +57,18 @@ pub(crate) struct World {
     service: JoinHandle<()>,
     pub nats: Nats,
     _folder: TempDir,
+    _turn: Turn,
 }
 
 impl World {
     /// Three nodes over one nats-server.
     pub(crate) async fn start() -> World {
-        World::over(Nats::One(NatsServer::start().await), &[]).await
+        let turn = turns::among_few().await;
+        World::over(Nats::One(NatsServer::start().await), &[], turn).await
     }
 
     /// Three nodes, each with the nats-server of its number, with these settings besides.
-    pub(crate) async fn over(nats: Nats, settings: &[(&'static str, &str)]) -> World {
+    pub(crate) async fn over(nats: Nats, settings: &[(&'static str, &str)], turn: Turn) -> World {
         let folder = scratch();
         let (services, service) = serve(&nats.server(0).url()).await;
         let mut nodes = Vec::with_capacity(NODES);
@@ -96,6 +99,7 @@ impl World {
             service,
             nats,
             _folder: folder,
+            _turn: turn,
         }
     }
 

@@ -100,6 +100,7 @@ async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(way: Way) 
         .await
         .expect("it subscribes");
     let client = cluster.client(0, Some("alice")).await;
+    let mut quickest = Duration::MAX;
     for _ in 0..10 {
         let begun = Instant::now();
         let failure = client
@@ -110,12 +111,10 @@ async fn f14b_f20_without_a_service_a_request_gets_no_handler_at_once(way: Way) 
             (failure.kind, code(&failure)),
             (FailureKind::NoHandler, Some(ErrorCode::NO_HANDLER))
         );
-        assert!(
-            begun.elapsed() < Duration::from_millis(100),
-            "{:?}",
-            begun.elapsed()
-        );
+        quickest = quickest.min(begun.elapsed());
     }
+    // A node that waits for something does so every time; a busy machine does not.
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
     // An event nobody takes is no error of its sender; the observer sees it.
     client
         .send("test/nobody", &1)

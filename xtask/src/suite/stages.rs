@@ -43,12 +43,12 @@ pub(super) fn all(suite: &mut Suite<'_>) {
         };
         tools::curl()?;
         tools::python3()?;
-        // Tests of other crates start the real binary.
-        run(cargo(workspace).args(["build", "--package", "tengen-node", "--bins"]))?;
         let mut tests = cargo(workspace);
         tests
             .args(["test", "--workspace", "--no-fail-fast"])
+            .env("RUST_TEST_THREADS", test_threads())
             .env("NATS_SERVER", server)
+            // Tests of other crates start the real binary: cargo has built it before any test begins.
             .env(
                 "TENGEN_NODE_BIN",
                 workspace.target.join("debug/tengen-node"),
@@ -89,13 +89,16 @@ fn clippy(workspace: &Workspace, _: &mut Count) -> Result<()> {
         .args(deny))?;
     // Targets that an ordinary `cargo test` leaves out.
     run(cargo(workspace)
-        .args(["clippy", "--package", "tengen-node", "--test", "browser"])
+        .args(["clippy", "--workspace", "--test", "browser"])
         .args(deny))?;
     run(cargo(workspace)
-        .args(["clippy", "--package", "tengen-protocol"])
-        .args(["--features", "mutations"])
+        .args(["clippy", "--workspace"])
+        .args(["--features", "tengen-protocol/mutations"])
         .args(["--test", "simulation", "--test", "presence"])
         .args(deny))?;
+    // As people build it: everything above has the features that only tests ask for, and a program
+    // that lacks one of its own would compile all the same.
+    run(cargo(workspace).args(["clippy", "--workspace"]).args(deny))?;
     let wasm = [
         "clippy",
         "--package",
@@ -108,7 +111,7 @@ fn clippy(workspace: &Workspace, _: &mut Count) -> Result<()> {
 
 /// The built package from JavaScript: golden files, behaviour, typings, a bundler.
 fn javascript(workspace: &Workspace, count: &mut Count) -> Result<()> {
-    run(cargo(workspace).args(["build", "--package", "tengen-node", "--bin", "tengen-node"]))?;
+    build_node(workspace)?;
     let mut tests = Command::new(tools::npm_tool(workspace, "node")?);
     tests
         // A failed test leaves its socket open, which would hold the process for ever.
@@ -126,17 +129,16 @@ fn javascript(workspace: &Workspace, count: &mut Count) -> Result<()> {
 
 /// The demo with three nodes, used by a real browser.
 fn in_a_browser(workspace: &Workspace, browser: &tools::Browser, count: &mut Count) -> Result<()> {
-    run(cargo(workspace).args(["build", "--package", "tengen-node", "--bin", "tengen-node"]))?;
+    build_node(workspace)?;
     let mut tests = cargo(workspace);
     tests
         .args([
             "test",
-            "--package",
-            "tengen-node",
+            "--workspace",
             "--test",
             "browser",
             "--",
-            "--test-threads=1",
+            "--test-threads=3",
         ])
         .env("TENGEN_XTASK", std::env::current_exe()?)
         .env("TENGEN_ESBUILD", tools::npm_tool(workspace, "esbuild")?)
@@ -145,6 +147,24 @@ fn in_a_browser(workspace: &Workspace, browser: &tools::Browser, count: &mut Cou
         .env("CHROMEDRIVER", &browser.chromedriver);
     tools::python_with_nats(workspace)?;
     counted(&mut tests, count)
+}
+
+/// The real binary, of the very crates that the tests are made of. By itself (`--package`) it has fewer
+/// features, and with it nearly everything would be compiled a second time; naming a test is what makes
+/// cargo count the features that only tests ask for.
+fn build_node(workspace: &Workspace) -> Result<()> {
+    run(cargo(workspace).args(["build", "--workspace"]).args([
+        "--bin",
+        "tengen-node",
+        "--test",
+        "browser",
+    ]))
+}
+
+/// How many tests run at once: most of them wait for something most of the time.
+fn test_threads() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores * 4).to_string()
 }
 
 /// Runs a test runner and adds up what it says it ran.
