@@ -68,12 +68,13 @@ impl Polls {
     }
 }
 
-/// Whether a GET wants to poll. A plain one, which asks for the cause of a refusal, does not.
+/// Whether a GET wants to poll. A plain one, which asks for the cause of a refusal, does not; the
+/// address may have a query of its own.
 pub(crate) fn is_poll(request: &Request) -> bool {
     let headers = request.headers();
     headers.contains_key(request::SESSION)
         || headers.contains_key(request::ATTEMPT)
-        || request.uri().query().is_some()
+        || Asks::any(request.uri().query())
 }
 
 /// `GET /chsk?received=…&n=…`: what waits for the client, or nothing after a while.

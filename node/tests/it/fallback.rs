@@ -88,6 +88,19 @@ async fn converse(cluster: &Cluster, proxy: &Proxy, number: usize, hindrance: &H
     assert_eq!(heard.data::<u64>("t/hello").await, 9);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f22_an_address_with_a_query_of_its_own_falls_back_too() {
+    let cluster = Cluster::with(Kind::Local, 1, echoing).await;
+    let proxy = cluster.proxy(&[0]).await;
+    // Without a status to be seen the client has to ask what is wrong, at the same address.
+    proxy.admit(Whom::Upgrades, Admission::Reset);
+    let url = format!("ws://{}/chsk?tenant=blue&number=7", proxy.address());
+    let client = soon("it connects", Client::builder(url).connect()).await;
+    let client = client.expect("it is not refused");
+    on(&client, Transport::Poll).await;
+    assert_eq!(client.request("test/echo", &7_u64).await, Ok(7));
+}
+
 /// Resets every WebSocket through the proxy within a second of its beginning.
 async fn kill_websockets(proxy: &Proxy) {
     loop {

@@ -49,10 +49,20 @@ pub(crate) struct Asks {
 }
 
 impl Asks {
+    const NAMES: [&str; 2] = ["received", "n"];
+
+    /// Whether the query says anything of a poll, right or wrong.
+    pub(crate) fn any(query: Option<&str>) -> bool {
+        let pairs = query.unwrap_or_default().split('&');
+        pairs
+            .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+            .any(|name| Asks::NAMES.contains(&name))
+    }
+
     /// # Errors
     /// 400 without either, or with one that is no number, or twice.
     pub(crate) fn read(query: Option<&str>) -> Result<Asks, Refusal> {
-        let [received, n] = numbers(query, ["received", "n"])?;
+        let [received, n] = numbers(query, Asks::NAMES)?;
         match (received, n) {
             (Some(received), Some(n)) => Ok(Asks { received, n }),
             _ => Err(Refusal::malformed("the query must be received=…&n=…")),

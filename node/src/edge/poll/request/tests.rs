@@ -101,3 +101,18 @@ fn f67_the_content_type_decides_the_codec() {
     ];
     assert!(codec(&headers(&twice)).is_err());
 }
+
+#[test]
+fn a_query_of_the_address_itself_is_no_poll() {
+    for own in [
+        None,
+        Some(""),
+        Some("tenant=blue"),
+        Some("nn=1&a=n&received_at=3"),
+    ] {
+        assert!(!Asks::any(own), "{own:?}");
+    }
+    for poll in ["n", "n=", "received=x", "tenant=blue&received=0&n=1"] {
+        assert!(Asks::any(Some(poll)), "{poll}");
+    }
+}
