@@ -347,8 +347,12 @@ impl Hub {
         }
     }
 
-    /// Takes a session that has ended out of all maps.
+    /// Takes a session that has ended out of all maps; but not as long as it has counted items that
+    /// nobody is at work on. The sweep has those started, and forgets it a second later.
     pub(crate) fn forget(&self, port: &Port) {
+        if port.with(|inner| inner.session.leaves_work()) {
+            return;
+        }
         // Two steps: the registration's Drop touches the other maps, so the guard goes first.
         // Another session of this id may have come since.
         let is_it = |_: &_, registration: &Registration| std::ptr::eq(&**registration.port(), port);

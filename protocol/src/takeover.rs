@@ -13,6 +13,7 @@ mod journal;
 mod message;
 mod snapshot;
 mod taker;
+mod way;
 
 pub use applied::Applied;
 pub(crate) use applied::HeardContent;
@@ -25,6 +26,7 @@ pub use journal::Journal;
 pub use message::{Answer, Release, ToNode};
 pub(crate) use snapshot::{CarriedItem, Snapshot};
 pub use taker::{Finish, Heard, Step, Taker};
+pub(crate) use way::Way;
 
 /// One attempt to take a session over: random, so that two nodes never mean the same by it.
 pub type TakeId = u128;

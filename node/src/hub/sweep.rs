@@ -41,7 +41,8 @@ impl<F: Fn(Millis) + Send + 'static> Beside for F {
 #[derive(Default)]
 pub(crate) struct Found {
     ports: Vec<Arc<Port>>,
-    /// Sessions between nodes: time may have given them something to pass on, or to start.
+    /// Sessions between nodes: time may have given them something to pass on, or to start. And
+    /// those that ended with items which nobody is at work on.
     pub(crate) moving: Vec<Arc<Port>>,
     /// Sessions to which another node owes something.
     pub(crate) debts: Vec<(NodeId, Arc<Port>)>,
@@ -77,8 +78,9 @@ impl Hub {
                 inner.pass(now);
                 let session = &mut inner.session;
                 let owed = session.debtor().cloned();
+                let due = due(session, now, self.bounds(), ttl);
                 let moving = owed.is_some() || session.standing() != Standing::Home;
-                (due(session, now, self.bounds(), ttl), moving, owed)
+                (due, moving || session.leaves_work(), owed)
             });
             match due {
                 Due::Nothing => {}

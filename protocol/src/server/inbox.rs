@@ -165,6 +165,9 @@ impl<C> Session<C> {
     /// The handler of the item at `position` returned, failed or ran over its limit. May be said twice.
     pub fn item_returned(&mut self, position: u64, bounds: &Bounds) -> Resumed {
         let mut resumed = self.inbox.returned(position, bounds);
+        if self.inbox.running().is_none() {
+            self.waits_for_nobody();
+        }
         resumed.work &= self.standing() == Standing::Home;
         resumed
     }
@@ -173,6 +176,13 @@ impl<C> Session<C> {
     /// an [`Resumed::read_again`].
     pub fn may_read(&self) -> bool {
         !self.inbox.stopped
+    }
+
+    /// An ended session has counted items that nobody is at work on: [`Session::next_item`] gives
+    /// them, and no connection will ask for it. Whoever forgets the session has them started first.
+    pub fn leaves_work(&self) -> bool {
+        let between = self.standing() == Standing::Arriving;
+        self.over && !between && self.inbox.has_work()
     }
 
     /// Items that wait for their handler.

@@ -1,6 +1,7 @@
 //! A session between nodes: arriving from one, released to another, gone; and what is kept of it for a while.
 
 mod arrival;
+mod debts;
 mod following;
 mod forwarded;
 mod holder;
@@ -10,15 +11,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{Bounds, Session};
-use crate::codes::{CloseCode, ErrorCode, Refusal};
+use super::Session;
+use crate::codes::{CloseCode, Refusal};
 use crate::data::Data;
 use crate::ids::NodeId;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
 use crate::rules::{Rule, holds};
-use crate::takeover::{Answer, Applied, Identity, TakeId};
+use crate::takeover::{Answer, Applied, Identity, TakeId, Way};
 
+use debts::{Dead, Owed, owed_by_the_dead};
 use taken::{Held, Taken};
 
 /// Where a session is on its way between nodes.
@@ -47,12 +49,6 @@ pub enum Released {
     Answer(Answer),
 }
 
-/// What is told of a request whose node has died.
-fn owed_by_the_dead() -> Refusal {
-    let why = "the node that had the request is gone; it may have been handled";
-    Refusal::new(ErrorCode::CLOSED, why)
-}
-
 /// The reason of a gap that a takeover could not avoid.
 const GAP: &str = "takeover";
 
@@ -69,23 +65,15 @@ pub(super) struct Moving<C> {
     /// Where the session came from lately, and until when something may still come from there.
     former: Vec<(NodeId, Millis)>,
     /// Refs that another node answers.
-    refs: BTreeMap<u32, NodeId>,
-    /// Another node runs the handler that keeps the next items waiting: which, and until when.
-    running: Option<(NodeId, Millis)>,
+    refs: BTreeMap<u32, Owed>,
+    /// Another node runs the handler that keeps the next items waiting: where, and until when.
+    running: Option<(Way, Millis)>,
     /// Held forwards that go on to the next node.
     on: Vec<Held>,
     /// What a dead node owed, for the next node to hear.
     dead: Vec<Dead>,
     /// When what is over now is forgotten.
     last_call: Option<Millis>,
-}
-
-/// Something that will not come, at a session that has gone on.
-#[derive(Debug)]
-enum Dead {
-    Reply(u32),
-    Returned(u64),
-    Gap,
 }
 
 #[derive(Debug)]
@@ -224,78 +212,6 @@ impl<C> Session<C> {
             .filter(|_| !arriving && holds(Rule::ForwardedOn))
     }
 
-    /// A node that still owes this session something: replies, the return of a handler, or
-    /// pushes that this node had heard before the session was registered. Ask it by
-    /// [`ToNode::Owed`](crate::takeover::ToNode::Owed) every 2 s; when there is no such node any
-    /// more twice in a row, or it knows nothing of it, say [`Session::debtor_died`].
-    pub fn debtor(&self) -> Option<&NodeId> {
-        let moving = self.moving.as_deref()?;
-        let taken = moving.taken.as_ref().filter(|taken| taken.is_missing());
-        let reply = moving.refs.values().next();
-        let running = moving.running.as_ref().map(|(node, _)| node);
-        reply
-            .or(running)
-            .or(taken.map(|taken| &taken.holder))
-            .filter(|_| moving.arriving.is_none())
-    }
-
-    /// What `node` owes will not come: requests resolve as `closed`, waiting items start, and if
-    /// pushes are missing a gap says so. Starts nothing and wakes nobody: that is the driver's.
-    pub fn debtor_died(&mut self, node: &NodeId, bounds: &Bounds) {
-        self.debtor_gone(node, true, bounds);
-    }
-
-    /// The session is home at `node` again, which owes nothing any more to where it was in between.
-    /// Whoever waits behind this node is told that nothing comes from here.
-    pub fn debtor_is_home(&mut self, node: &NodeId, bounds: &Bounds) {
-        self.debtor_gone(node, false, bounds);
-    }
-
-    fn debtor_gone(&mut self, node: &NodeId, died: bool, bounds: &Bounds) {
-        let Some(moving) = self.moving.as_deref_mut() else {
-            return;
-        };
-        let refs = moving.refs.iter().filter(|(_, owing)| *owing == node);
-        let refs: Vec<u32> = refs.map(|(request, _)| *request).collect();
-        moving.refs.retain(|_, owing| owing != node);
-        if moving
-            .running
-            .as_ref()
-            .is_some_and(|(runs, _)| runs == node)
-        {
-            moving.running = None;
-            if let Some((position, _)) = self.inbox.running() {
-                moving.dead.push(Dead::Returned(position));
-            }
-            self.inbox.set_running(0);
-        }
-        let taken = moving.taken.as_mut();
-        let missing = taken
-            .filter(|taken| taken.holder == *node)
-            .is_some_and(Taken::give_up_missing)
-            && died;
-        if missing {
-            moving.dead.push(Dead::Gap);
-        }
-        for request in refs {
-            if holds(Rule::DeadOwerCloses) {
-                let _ = self.reply(request, Err(owed_by_the_dead()), bounds);
-                if let Some(moving) = self.moving.as_deref_mut() {
-                    moving.dead.push(Dead::Reply(request));
-                }
-            }
-        }
-        if missing {
-            let _ = self.gap(GAP, bounds);
-        }
-        if self.owner().is_none()
-            && let Some(moving) = self.moving.as_deref_mut()
-        {
-            moving.dead.clear();
-        }
-        self.settle_moving();
-    }
-
     /// The end that was decided for the session's connection, if one was: what a hello that waited
     /// for it is to be refused with.
     pub fn ending(&self) -> Option<(CloseCode, &str)> {
@@ -304,12 +220,15 @@ impl<C> Session<C> {
     }
 
     /// When a session that nobody is attached to may be forgotten: `session_ttl_ms` after it was
-    /// left, but one that is gone not before its last reply. `None` while it is in use.
+    /// left, but one that is gone not before its last reply, and the return of its handler. `None` while it is in use.
     pub fn expires(&self, session_ttl_ms: u64) -> Option<Millis> {
         let since = self.detached_since()?;
         match self.standing() {
             Standing::Arriving => None,
-            Standing::Moved if !self.outstanding.is_empty() => None,
+            // Who comes back here must find that its handler is still at work.
+            Standing::Moved if !self.outstanding.is_empty() || self.inbox.running().is_some() => {
+                None
+            }
             Standing::Home | Standing::Frozen | Standing::Moved => Some(since.plus(session_ttl_ms)),
         }
     }

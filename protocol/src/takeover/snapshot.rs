@@ -1,10 +1,12 @@
 //! All that a session is, as it travels from its holder to its taker in parts.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::applied::Applied;
 use super::fields::{BadMessage, Fields, array, bytes, number, text};
-use super::{PART_BYTES, VERSION, fields};
+use super::{PART_BYTES, VERSION, Way, fields};
 use crate::data::Data;
 use crate::ids::EventId;
 use crate::limits::Limits;
@@ -22,10 +24,10 @@ pub(crate) struct Snapshot {
     pub(crate) answer_at: u64,
     /// Items of the client that were counted.
     pub(crate) received: u64,
-    /// The position of the item whose handler runs, and for how much longer it may.
-    pub(crate) running: Option<(u64, u64)>,
-    /// Refs of all requests that wait for their answer, those in the inbox included.
-    pub(crate) refs: Vec<u32>,
+    /// The position of the item whose handler runs, for how much longer it may, and where.
+    pub(crate) running: Option<(u64, u64, Way)>,
+    /// All requests that wait for their answer, those in the inbox included, and where they are.
+    pub(crate) refs: BTreeMap<u32, Way>,
     /// Items that were counted and not started.
     pub(crate) inbox: Vec<CarriedItem>,
     pub(crate) applied: Applied,
@@ -52,8 +54,15 @@ impl Snapshot {
     }
 
     pub(crate) fn encode(&self) -> Bytes {
-        let (position, limit) = self.running.unwrap_or_default();
-        let refs = self.refs.iter().map(|request| number(u64::from(*request)));
+        let (position, limit, way) = self.running.clone().unwrap_or_default();
+        let one = |request: &u32| number(u64::from(*request));
+        let mut by_way: BTreeMap<&Way, Vec<Value>> = BTreeMap::new();
+        let elsewhere = self.refs.iter().filter(|(_, way)| way.last().is_some());
+        for (request, way) in elsewhere {
+            by_way.entry(way).or_default().push(one(request));
+        }
+        let ways = by_way.into_iter();
+        let ways = ways.map(|(way, refs)| Value::Array(vec![way.write(), Value::Array(refs)]));
         array(vec![
             number(VERSION),
             number(self.base),
@@ -62,12 +71,14 @@ impl Snapshot {
             number(self.received),
             number(position),
             number(limit),
-            Value::Array(refs.collect()),
+            Value::Array(self.refs.keys().map(one).collect()),
             Value::Array(self.inbox.iter().map(CarriedItem::write).collect()),
             self.applied.write(),
             Value::Array(self.items.iter().map(bytes).collect()),
             number(u64::from(self.errors.0)),
             number(self.errors.1),
+            way.write(),
+            Value::Array(ways.collect()),
         ])
     }
 
@@ -80,7 +91,8 @@ impl Snapshot {
         let (base, gap_at, answer_at) = (fields.number()?, fields.number()?, fields.number()?);
         let received = fields.number()?;
         let (position, limit) = (fields.number()?, fields.number()?);
-        let refs = fields.list()?.all(Fields::small)?;
+        let refs = fields.list()?.all(Fields::small)?.into_iter();
+        let mut refs: BTreeMap<u32, Way> = refs.map(|request| (request, Way::default())).collect();
         let inbox = fields.list()?.all(|list| CarriedItem::read(list.list()?))?;
         let applied = Applied::read(fields.list()?)?;
         let items = fields.list()?.all(Fields::bytes)?;
@@ -92,19 +104,36 @@ impl Snapshot {
                 (count, fields.number()?)
             }
         };
+        let mut way = Way::default();
+        if fields.left() > 0 {
+            way = Way::read(&mut fields)?;
+            for (way, theirs) in fields.list()?.all(requests)? {
+                for request in theirs {
+                    *refs.get_mut(&request).ok_or(UNKNOWN)? = way.clone();
+                }
+            }
+        }
         Ok(Snapshot {
             base,
             items,
             gap_at,
             answer_at,
             received,
-            running: (position != 0).then_some((position, limit)),
+            running: (position != 0).then_some((position, limit, way)),
             refs,
             inbox,
             applied,
             errors,
         })
     }
+}
+
+const UNKNOWN: BadMessage = BadMessage::Malformed("a request is not among the open ones");
+
+/// A way, and whose answers take it.
+fn requests(list: &mut Fields) -> Result<(Way, Vec<u32>), BadMessage> {
+    let mut fields = list.list()?;
+    Ok((Way::read(&mut fields)?, fields.list()?.all(Fields::small)?))
 }
 
 impl CarriedItem {

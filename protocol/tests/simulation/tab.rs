@@ -181,6 +181,12 @@ impl World {
                 Action::Resolved { token, outcome } => {
                     self.say(|| format!("tab {tab} resolved {token:?}: {outcome:?}"));
                     let session = self.tabs[tab].client.state().session.clone();
+                    let called_dead = matches!(&outcome, Err(failure)
+                        if failure.refusal.as_ref().is_some_and(|it| it.code == ErrorCode::CLOSED));
+                    assert!(
+                        !called_dead || !self.plan.is_gentle() || self.excused.contains(&tab),
+                        "a request of tab {tab} was called lost though its node lives"
+                    );
                     let (items, totals) = (&mut self.ledger.items, &mut self.ledger.totals);
                     items.resolved((tab, token), session, outcome, self.now, totals);
                 }

@@ -2,6 +2,8 @@
 
 use super::super::sweep::Found;
 use super::*;
+use crate::handlers::connected::Connected;
+use crate::identity::Identified;
 
 #[test]
 fn a_detached_session_ends_after_its_time() {
@@ -25,6 +27,46 @@ fn a_detached_session_ends_after_its_time() {
     assert!(hub.session(&gone).is_none());
     assert_eq!(hub.metrics().hub.expired.value(), 1);
     assert_eq!(hub.counts().sessions, 1);
+}
+
+/// The parts of no request in particular.
+fn connected() -> Arc<Connected> {
+    let (parts, ()) = axum::http::Request::new(()).into_parts();
+    let peer = ([127, 0, 0, 1], 9).into();
+    let (identified, data) = (Identified::default(), Data::null(Codec::Json));
+    let connected = Connected::new(parts, peer, Transport::Ws, &identified, &data);
+    Arc::new(connected)
+}
+
+#[test]
+fn an_ended_session_is_not_forgotten_before_its_counted_items_have_been_started() {
+    let hub = hub();
+    let tab = open(&hub, Some("alice"), "a");
+    let id = tab.port().id.clone();
+    for _ in 0..2 {
+        tab.port().with(|inner| {
+            let frame = Bytes::from_static(br#"[1,"t/x",null]"#);
+            let (link, context) = (tab.attachment.link, connected());
+            let session = &mut inner.session;
+            session.receive(link, frame, &context, hub.now(), hub.bounds())
+        });
+    }
+    hub.end_now(tab.port(), CloseCode::SLOW, "the node's queues are full");
+    let sweep = || {
+        let mut found = Found::default();
+        (0..Crowd::SHARDS).for_each(|shard| hub.sweep(shard, hub.now(), &mut found));
+        found.moving
+    };
+    let to_start = sweep();
+    assert_eq!(to_start.len(), 1, "whoever looks after these starts them");
+    assert!(hub.session(&id).is_some());
+    let item = to_start[0].with(|inner| inner.session.next_item());
+    assert_eq!(item.expect("the first").position, 1);
+    drop(tab);
+    // The task that handles them has the session now.
+    assert!(sweep().is_empty());
+    assert!(hub.session(&id).is_none());
+    assert_eq!(hub.counts().sessions, 0);
 }
 
 #[test]

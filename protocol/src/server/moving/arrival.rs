@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::taken::Taken;
-use super::{Arriving, Dead, Early, MARGIN_MS, Moving, Standing};
+use super::{Arriving, Dead, Early, MARGIN_MS, Moving, Owed, Standing};
 use crate::codec::Codec;
 use crate::ids::{ClientId, NodeId, SessionId, Uid};
 use crate::millis::Millis;
@@ -11,7 +11,7 @@ use crate::out_frame::OutFrame;
 use crate::out_queue::OutQueue;
 use crate::rules::{Rule, holds};
 use crate::server::{Bounds, Item, ItemKind, Link, Session};
-use crate::takeover::{Applied, CarriedItem, FORWARD_MS, HOLD_MS, Release, Snapshot};
+use crate::takeover::{Applied, CarriedItem, FORWARD_MS, HOLD_MS, Release, Snapshot, Way};
 
 /// No client ever sends, or gets, as many items: what says so is no session.
 const MAX_COUNT: u64 = 1 << 62;
@@ -104,16 +104,16 @@ impl<C> Session<C> {
         self.out.clear();
         (self.gap_at, self.answer_at) = (0, 0);
         let holder = moving.taken.as_ref().map(|taken| taken.holder.clone());
-        let theirs = moving
-            .refs
-            .extract_if(.., |_, owing| Some(&*owing) == holder.as_ref());
+        let by_holder = |way: &Way| way.last() == holder.as_ref();
+        let theirs = moving.refs.extract_if(.., |_, owed| by_holder(&owed.way));
         for request in handed_over
             .into_iter()
             .chain(theirs.map(|(request, _)| request))
         {
             self.outstanding.remove(&request);
         }
-        if moving.running.take().is_some() {
+        // Where this node lies on the way, others still wait for its word.
+        if moving.running.take_if(|(way, _)| by_holder(way)).is_some() {
             self.inbox.set_running(0);
         }
         moving.former.retain(|(_, until)| *until < Millis::MAX);
@@ -189,8 +189,15 @@ impl<C: Clone> Session<C> {
         self.attempt = release.attempt;
         // Whoever attaches now resumes.
         self.link = Link(self.link.0.max(1));
-        self.carry_running(snapshot.running, holder, now);
-        self.carry_items(snapshot.inbox, snapshot.refs, holder, &context, now);
+        let came = Came {
+            from: holder,
+            to: &release.by,
+            back: self.is_back(),
+            now,
+        };
+        self.carry_running(snapshot.running, &came);
+        self.carry_refs(snapshot.refs, &snapshot.inbox, &came);
+        self.carry_items(snapshot.inbox, &context, now);
         for held in held.unwrap_or_default() {
             // It was to go on to where the session was; now it is here.
             let early = Early::Forwarded(holder.clone(), held.identity, held.item);
@@ -202,48 +209,67 @@ impl<C: Clone> Session<C> {
         !self.over
     }
 
+    fn is_back(&self) -> bool {
+        self.moving
+            .as_deref()
+            .is_some_and(|moving| moving.moved.is_some())
+    }
+
     /// The handler that runs at the holder, or somewhere behind it; or here, if the session had
     /// been here before.
-    fn carry_running(&mut self, running: Option<(u64, u64)>, holder: &NodeId, now: Millis) {
+    fn carry_running(&mut self, running: Option<(u64, u64, Way)>, came: &Came<'_>) {
         let ours = self.inbox.running().map(|(position, _)| position);
-        let Some((position, left_ms)) = running.filter(|_| holds(Rule::InboxWaitsForReturn)) else {
-            return self.inbox.set_running(0);
+        let running = running.filter(|_| holds(Rule::InboxWaitsForReturn));
+        let Some((position, left_ms, way)) = running else {
+            return self.waits_for_nobody();
         };
-        if ours == Some(position) {
+        let heard_of_here = came.back && way.passes(came.to);
+        if heard_of_here && ours == Some(position) {
             return;
+        }
+        if heard_of_here {
+            // It has returned, or is over its limit, and the holder has not heard of it.
+            return self.waits_for_nobody();
         }
         self.inbox.set_running(position);
         if let Some(moving) = self.moving.as_deref_mut() {
-            moving.running = Some((holder.clone(), now.plus(left_ms)));
+            let until = came.now.plus(left_ms);
+            moving.running = Some((came.onwards(way), until));
         }
     }
 
-    fn carry_items(
-        &mut self,
-        items: Vec<CarriedItem>,
-        refs: Vec<u32>,
-        holder: &NodeId,
-        context: &C,
-        now: Millis,
-    ) {
-        let here: BTreeSet<u32> = items
-            .iter()
-            .filter_map(|item| item.request.map(|(request, _)| request))
-            .collect();
-        let before = std::mem::take(&mut self.outstanding);
-        self.outstanding = refs.into_iter().collect();
-        if let Some(moving) = self.moving.as_deref_mut() {
-            // A handler that was at work here when the session left still is.
-            let owed = self.outstanding.difference(&here);
-            let theirs = |request: &u32| match (before.contains(request), &moving.refs) {
-                (true, refs) => refs.get(request).cloned(),
-                (false, _) => Some(holder.clone()),
+    /// Who answers which request. What waits in the inbox is answered here.
+    fn carry_refs(&mut self, refs: BTreeMap<u32, Way>, inbox: &[CarriedItem], came: &Came<'_>) {
+        let here = inbox.iter().filter_map(|item| item.request);
+        let here: BTreeSet<u32> = here.map(|(request, _)| request).collect();
+        let open = refs.keys().copied().collect();
+        let before = std::mem::replace(&mut self.outstanding, open);
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        let mut known = std::mem::take(&mut moving.refs);
+        for (request, way) in refs {
+            if here.contains(&request) {
+                continue;
+            }
+            let heard_of_here = came.back && way.passes(came.to);
+            let owed = match heard_of_here {
+                // It has not come by here yet: it does so as before, or its handler is here.
+                true if before.contains(&request) => known.remove(&request),
+                true => Some(Owed {
+                    way: way.by(came.from),
+                    until: Some(came.now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS)),
+                }),
+                false => Some(Owed {
+                    way: came.onwards(way),
+                    until: None,
+                }),
             };
-            let owed: BTreeMap<u32, NodeId> = owed
-                .filter_map(|request| theirs(request).map(|node| (*request, node)))
-                .collect();
-            moving.refs = owed;
+            moving.refs.extend(owed.map(|owed| (request, owed)));
         }
+    }
+
+    fn carry_items(&mut self, items: Vec<CarriedItem>, context: &C, now: Millis) {
         for item in items {
             let bytes = item.data.bytes().len();
             let (id, data) = (item.id, item.data);
@@ -267,9 +293,27 @@ impl<C: Clone> Session<C> {
     }
 }
 
+/// How a session came to be here.
+struct Came<'a> {
+    from: &'a NodeId,
+    to: &'a NodeId,
+    /// It had been here before, and this node remembers.
+    back: bool,
+    now: Millis,
+}
+
+impl Came<'_> {
+    /// The way of something that is at work elsewhere, on to here. If it leads by this node, which
+    /// has forgotten, it comes to here before it comes to the holder.
+    fn onwards(&self, way: Way) -> Way {
+        way.before(self.to).unwrap_or_else(|| way.by(self.from))
+    }
+}
+
 /// Whether the items of the client are ones that it can have sent, each once.
 fn in_order(snapshot: &Snapshot) -> bool {
-    let running = snapshot.running.map_or(0, |(position, _)| position);
+    let running = snapshot.running.as_ref();
+    let running = running.map_or(0, |(position, ..)| *position);
     let mut last = running;
     let rising = snapshot.inbox.iter().all(|item| {
         let rises = item.position > last && item.position <= snapshot.received;

@@ -1,7 +1,7 @@
 //! Pushes, gaps and time for a session that is, or was lately, on its way between nodes.
 
 use super::taken::{Held, Own};
-use super::{Dead, Early, GAP, MARGIN_MS, Moving, Standing, owed_by_the_dead};
+use super::{Dead, Early, GAP, MARGIN_MS, Moving, Owed, Standing, owed_by_the_dead};
 use crate::codes::CloseCode;
 use crate::ids::NodeId;
 use crate::millis::Millis;
@@ -254,6 +254,9 @@ impl<C> Session<C> {
             moving.running = None;
             self.inbox.set_running(0);
         }
+        let lost = |owed: &Owed| owed.until.is_some_and(|until| until <= now);
+        let lost = moving.refs.extract_if(.., |_, owed| lost(owed));
+        let lost: Vec<u32> = lost.map(|(request, _)| request).collect();
         let due = moving.taken.as_mut().map(|taken| taken.due(now));
         for held in due.unwrap_or_default() {
             let _ = self.let_out(held, bounds);
@@ -261,7 +264,8 @@ impl<C> Session<C> {
         if let Some(moving) = self.moving.as_deref_mut() {
             moving.forget(now);
         }
-        self.settle_moving();
+        self.close_refs(lost, bounds);
+        self.settle_dead();
         self.standing() == Standing::Home && self.inbox.has_work() && over
     }
 
@@ -297,7 +301,8 @@ impl<C> Moving<C> {
             Some(last) => last.min(taken.next_due()),
             None => taken.until.min(taken.next_due()),
         });
-        let all = [moved, running, taken];
+        let around = self.refs.values().filter_map(|owed| owed.until).min();
+        let all = [moved, running, taken, around];
         all.into_iter().flatten().min().unwrap_or(Millis::MAX)
     }
 }

@@ -96,7 +96,7 @@ impl<C> Session<C> {
             };
         }
         // The ref may have been closed, and be in use again for another request.
-        if moving.refs.get(&request) != Some(from) {
+        if !moving.refs.get(&request).is_some_and(|owed| owed.by(from)) {
             return Replied::Ignored;
         }
         moving.refs.remove(&request);
@@ -144,15 +144,10 @@ impl<C> Session<C> {
             let _ = self.put_aside(early, 0, bounds);
             return Some(Resumed::default());
         }
-        moving.running.as_ref().filter(|(node, _)| node == from)?;
-        let resumed = self.item_returned(position, bounds);
-        if self.inbox.running().is_none()
-            && let Some(moving) = self.moving.as_deref_mut()
-        {
-            moving.running = None;
+        if !moving.waits_for(from) {
+            return None;
         }
-        self.settle_moving();
-        Some(resumed)
+        Some(self.item_returned(position, bounds))
     }
 
     /// Whether this node is one that the session lately came from.
@@ -161,11 +156,8 @@ impl<C> Session<C> {
             return false;
         };
         moving.came_from(node)
-            || moving.refs.values().any(|owing| owing == node)
-            || moving
-                .running
-                .as_ref()
-                .is_some_and(|(runs, _)| runs == node)
+            || moving.refs.values().any(|owed| owed.by(node))
+            || moving.waits_for(node)
     }
 
     /// What had come before the session itself did.

@@ -1,5 +1,7 @@
 //! The holder's side of a takeover: release, cut, parts, done.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Frozen, GAP, Moved, Moving, Released, Standing};
@@ -9,7 +11,7 @@ use crate::millis::Millis;
 use crate::rules::{Rule, holds};
 use crate::server::{AttachRefused, Bounds, ItemKind, Session};
 use crate::takeover::{
-    Answer, Applied, CarriedItem, FORWARD_MS, MAX_PARTS, PART_BYTES, Release, Snapshot, TakeId,
+    Answer, Applied, CarriedItem, FORWARD_MS, MAX_PARTS, PART_BYTES, Release, Snapshot, TakeId, Way,
 };
 
 impl<C> Session<C> {
@@ -174,11 +176,13 @@ impl<C> Session<C> {
             received: if counters { self.received } else { 0 },
             running: self.running_until(now, bounds).map(|(position, until)| {
                 let left = until.since(now).as_millis() as u64;
-                (position, left)
+                let elsewhere = self.moving.as_deref().and_then(|m| m.running.as_ref());
+                let way = elsewhere.map(|(way, _)| way.clone());
+                (position, left, way.unwrap_or_default())
             }),
             refs: match holds(Rule::CarriesRefs) {
-                true => self.outstanding.iter().copied().collect(),
-                false => Vec::new(),
+                true => self.open_refs(),
+                false => BTreeMap::new(),
             },
             inbox: match holds(Rule::CarriesInbox) {
                 true => inbox.collect(),
@@ -190,6 +194,15 @@ impl<C> Session<C> {
                 errors => (errors, now.since(self.errors_since).as_millis() as u64),
             },
         }
+    }
+
+    /// The requests that wait for their answer, and where they are.
+    fn open_refs(&self) -> BTreeMap<u32, Way> {
+        let elsewhere = self.moving.as_deref().map(|moving| &moving.refs);
+        let way = |request: &u32| elsewhere?.get(request).map(|owed| owed.way.clone());
+        let open = self.outstanding.iter();
+        open.map(|request| (*request, way(request).unwrap_or_default()))
+            .collect()
     }
 
     /// The item whose handler runs, here or elsewhere, and when it must be over.
@@ -261,11 +274,6 @@ impl<C> Session<C> {
         self.out.clear();
         self.gap_at = 0;
         for request in self.inbox.hand_over() {
-            self.outstanding.remove(&request);
-        }
-        let to = moving.moved.as_ref().map(|moved| &moved.to);
-        for (request, _) in moving.refs.extract_if(.., |_, owing| Some(&*owing) == to) {
-            // It is answered where the session is now.
             self.outstanding.remove(&request);
         }
         Answer::Granted

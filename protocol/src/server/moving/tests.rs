@@ -7,6 +7,7 @@ mod handlers;
 mod order;
 mod refusals;
 mod walk;
+mod ways;
 
 use std::collections::VecDeque;
 
@@ -20,7 +21,7 @@ use crate::ids::{ClientId, EventId, NodeId, SessionId, Uid};
 use crate::limits::Limits;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
-use crate::server::{Bounds, Link, Pushed, Received, Session};
+use crate::server::{Bounds, Link, Pushed, Received, Replied, Session};
 use crate::takeover::{
     Answer, Finish, Forward, Heard, Identity, Journal, Release, Step, TakeId, Taker, ToNode,
 };
@@ -282,14 +283,15 @@ impl Node {
                 request,
                 outcome,
             } => {
-                session.forwarded_reply(&from, request, outcome.clone(), &bounds);
+                let replied = session.forwarded_reply(&from, request, outcome.clone(), &bounds);
                 let again = Forward::Reply {
                     from: me,
                     session: id,
                     request,
                     outcome,
                 };
-                (session.passes_on().cloned(), again)
+                let on = session.passes_on().cloned();
+                (on.filter(|_| replied != Replied::Ignored), again)
             }
             Forward::Returned {
                 from,

@@ -149,6 +149,14 @@ impl Items {
         self.sent[&n].outcome.as_ref()
     }
 
+    /// A session was under way for so long. What was left of its handler's limit at the cut, the new
+    /// home counts from then on: when the cut was, by its own clock, it does not know.
+    pub(crate) fn came(&mut self, session: &SessionId, under_way: u64) {
+        if let Some(limit) = self.limits.get_mut(session) {
+            *limit += under_way;
+        }
+    }
+
     /// Items of a session wait, at its home.
     pub(crate) fn wait(&self, session: &SessionId, now: u64) {
         let limit = self.limits.get(session);

@@ -29,6 +29,10 @@ pub(crate) struct Takes {
     held: BTreeMap<At, Held>,
     /// How many requests were open when a session was cut for a take, and have not been answered since.
     open: BTreeMap<TakeId, (SessionId, usize)>,
+    /// How many answers have come to a session that is arriving.
+    early: BTreeMap<SessionId, usize>,
+    /// When a session was cut for a take.
+    cut_at: BTreeMap<TakeId, u64>,
 }
 
 impl Takes {
@@ -82,7 +86,21 @@ impl Takes {
         );
     }
 
-    pub(crate) fn cut(&mut self, release: &Release, open: usize) {
+    /// A session is on its way.
+    pub(crate) fn begins(&mut self, session: &SessionId) {
+        self.early.remove(session);
+    }
+
+    /// An answer, sent before the cut or after it, came before its session.
+    pub(crate) fn came_early(&mut self, session: &SessionId) {
+        *self.early.entry(session.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn cut(&mut self, take: TakeId, now: u64) {
+        self.cut_at.entry(take).or_insert(now);
+    }
+
+    pub(crate) fn cut_with(&mut self, release: &Release, open: usize) {
         let open = (release.session.clone(), open);
         self.open.entry(release.take).or_insert(open);
     }
@@ -107,11 +125,16 @@ impl Takes {
         }
     }
 
-    /// A session is all there, and the holder is asked for its yes.
-    pub(crate) fn installed(&self, take: TakeId, open: usize) {
+    /// A session is all there, and the holder is asked for its yes. Since when it has been on its way.
+    pub(crate) fn installed(&mut self, take: TakeId, open: usize) -> Option<u64> {
         if let Some((session, before)) = self.open.get(&take) {
-            assert!(open >= *before, "{session} has forgotten its open requests");
+            let early = self.early.get(session).copied().unwrap_or_default();
+            assert!(
+                open + early >= *before,
+                "{session} has forgotten its open requests"
+            );
         }
+        self.cut_at.remove(&take)
     }
 
     pub(crate) fn done(&mut self, at: &At, take: TakeId, answer: &Answer) {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use tengen_protocol::server::{Pushed, Replied, Session, Standing};
 use tengen_protocol::takeover::Forward;
-use tengen_protocol::{Data, Millis, NodeId, OutFrame, RawEvent, Refusal, SessionId, Target};
+use tengen_protocol::{
+    Data, ErrorCode, Millis, NodeId, OutFrame, RawEvent, Refusal, SessionId, Target,
+};
 
 impl World {
     /// Tells another node something that has no answer. What the bus does not take is told as a
@@ -240,7 +242,13 @@ impl World {
                 request,
                 outcome,
             } => {
+                let early = session.standing() == Standing::Arriving;
                 let replied = session.forwarded_reply(&from, request, outcome.clone(), bounds);
+                // Nobody dies in a world that counts it, so what is called lost is no answer.
+                let lost = |refusal: &Refusal| refusal.code == ErrorCode::CLOSED;
+                if early && replied == Replied::Queued && !outcome.as_ref().is_err_and(lost) {
+                    self.ledger.takes.came_early(&id);
+                }
                 let on = Forward::Reply {
                     from: me,
                     session: id,

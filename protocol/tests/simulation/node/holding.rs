@@ -105,9 +105,10 @@ impl World {
             let uid = home.session.uid();
             let applied = it.ingest.journal.extract(uid, now);
             let kept = home.session.queue_items();
+            self.ledger.takes.cut(release.take, self.now);
             if self.plan.is_gentle() {
                 let open = home.session.outstanding();
-                self.ledger.takes.cut(release, open);
+                self.ledger.takes.cut_with(release, open);
             }
             home.session.cut(release.take, fenced, applied, now, bounds);
             assert!(

@@ -34,6 +34,13 @@ impl World {
             }
             self.look_at_polls(node, &id);
         }
+        // What an ended session had counted is started at the next sweep, if nobody else has.
+        let homes = self.nodes[node].homes.iter();
+        let ended = homes.filter(|(_, home)| home.session.is_over());
+        let ended: Vec<SessionId> = ended.map(|(id, _)| id.clone()).collect();
+        for id in ended {
+            self.start_items(node, &id);
+        }
         // One that was held up has yet to see that its own handlers have returned.
         let awake = self.now > self.nodes[node].paused_until + 1_000;
         for (id, home) in &self.nodes[node].homes {
@@ -41,12 +48,6 @@ impl World {
             if awake && session.standing() == Standing::Home && session.inbox_items() > 0 {
                 self.ledger.items.wait(id, self.now);
             }
-        }
-        let homes = self.nodes[node].homes.iter();
-        let ended = homes.filter(|(_, home)| home.session.is_over());
-        let ended: Vec<SessionId> = ended.map(|(id, _)| id.clone()).collect();
-        for id in ended {
-            self.start_items(node, &id);
         }
         self.pass_all_on(node);
         self.ask_debtors(node);

@@ -47,6 +47,7 @@ impl World {
 
     fn begin_take(&mut self, node: usize, wire: u64, hello: &ClientHello, id: &SessionId) {
         let now = Millis(self.now);
+        self.ledger.takes.begins(id);
         let (uid, codec) = (self.wires[&wire].uid.clone(), self.wires[&wire].codec);
         let before = self.nodes[node].ingest.journal.extract(uid.as_ref(), now);
         let new = || {
@@ -175,7 +176,10 @@ impl World {
             ..
         } = &step
         {
-            self.ledger.takes.installed(*take, session.outstanding());
+            let open = session.outstanding();
+            if let Some(cut) = self.ledger.takes.installed(*take, open) {
+                self.ledger.items.came(id, self.now - cut);
+            }
         }
         self.pass_on(node, id);
         self.take_steps(node, id, step);

@@ -220,11 +220,14 @@ fn a_reply_while_the_session_comes_back_is_not_lost() {
 }
 
 #[test]
-fn a_moved_session_is_kept_until_its_last_reply() {
+fn a_moved_session_is_kept_until_its_last_reply_and_its_handlers_return() {
     let (mut a, mut b) = moved_at_work();
     assert_eq!(a.session().expires(60_000), None);
     a.replies(1, 1);
     carry(&mut [&mut a, &mut b]);
+    // Who comes back has to find that the handler is still at work.
+    assert_eq!(a.session().expires(60_000), None);
+    a.returns(1);
     assert_eq!(a.session().expires(60_000), Some(Millis(160_000)));
 }
 
