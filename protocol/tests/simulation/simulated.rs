@@ -14,7 +14,10 @@ pub(crate) const COMMAND: &str = "cargo xtask sim";
 pub(crate) const SEEDS: u64 = 2_000;
 
 /// Worlds in which a promise was broken once, beyond those.
-pub(crate) const ONCE_FAILED: &[u64] = &[211_586, 1_060_519, 1_112_822];
+pub(crate) const ONCE_FAILED: &[u64] = &[
+    211_586, 1_060_519, 1_076_167, 1_100_624, 1_112_822, 1_200_199, 1_237_953, 1_241_408,
+    1_272_348, 1_373_250, 1_380_095, 1_398_036,
+];
 
 /// Seeds that every script is played with.
 pub(crate) const SCRIPT_SEEDS: u64 = 3;
