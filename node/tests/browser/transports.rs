@@ -158,15 +158,20 @@ async fn f22b_a_page_on_long_poll_moves_up_when_websockets_work_again_and_misses
 #[tokio::test(flavor = "multi_thread")]
 async fn f98_every_control_of_the_page_works_on_each_transport_and_codec() {
     let demo = Demo::start();
+    let proxy = Proxy::start(&[demo.address()]).await;
     let (browser, other) = tokio::join!(Browser::start(), Browser::start());
-    let tab = browser.first_tab(demo.url()).await;
+    let url = format!("http://{}/", proxy.address());
+    let tab = browser.first_tab(&url).await;
     let stranger = other.first_tab(demo.url()).await;
-    for (transport, codec, level) in [
-        ("poll", "json", "debug"),
-        ("poll", "cbor", "warn"),
-        ("ws", "json", "info"),
+    let (blocked, free) = (Admission::status(403), Admission::Pass);
+    for (choice, upgrades, transport, codec, level) in [
+        ("poll", &free, "poll", "cbor", "warn"),
+        // The page need not know that something on the way lets no WebSocket through.
+        ("auto", &blocked, "poll", "json", "debug"),
+        ("ws", &free, "ws", "json", "info"),
     ] {
-        browser.choose(&tab, "transport-choice", transport).await;
+        proxy.admit(Whom::Upgrades, upgrades.clone());
+        browser.choose(&tab, "transport-choice", choice).await;
         browser.choose(&tab, "codec", codec).await;
         let shown = format!("{transport} · {}", codec.to_uppercase());
         browser
