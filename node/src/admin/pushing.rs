@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,20 +14,23 @@ use tengen_protocol::{ClientId, Codec, ErrorCode, Limits, RawEvent, Refusal, Uid
 
 use super::Admin;
 use super::refusal::{failed, refused};
+use super::users::uid_of;
+use crate::online::query::of;
 use crate::push::ReportError;
 
 pub(super) async fn send_to_uid(
     State(admin): State<Arc<Admin>>,
-    Path(uid): Path<String>,
+    uid: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match Uid::try_from(uid.as_str()) {
+    let uid = uid_of(uid).and_then(|uid| {
+        let uid = Uid::parse(&uid);
+        uid.map_err(|refusal| of("uid", &refusal))
+    });
+    match uid {
         Ok(uid) => push(&admin, Target::Uid(uid), &headers, body).await,
-        Err(error) => refused(&Refusal {
-            code: ErrorCode::BAD_ID,
-            message: format!("uid: {error}"),
-        }),
+        Err(refusal) => refused(&refusal),
     }
 }
 
@@ -172,12 +176,7 @@ pub(super) async fn kick(State(admin): State<Arc<Admin>>, body: Bytes) -> Respon
     };
     let uid = match Uid::try_from(kick.uid.as_str()) {
         Ok(uid) => uid,
-        Err(error) => {
-            return refused(&Refusal {
-                code: ErrorCode::BAD_ID,
-                message: format!("uid: {error}"),
-            });
-        }
+        Err(refusal) => return refused(&of("uid", &refusal)),
     };
     if kick.ban_ms > 0 {
         let message = "ban_ms: bans are not built yet; kick without one".to_owned();

@@ -1,11 +1,15 @@
 //! Who is online, over HTTP: the same questions and answers as over the bus.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query as Fields, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tengen_protocol::{ErrorCode, Refusal, Uid};
 
@@ -18,9 +22,9 @@ use crate::online::said::{Session, Sessions};
 /// `GET /v1/connected-uids`: a page, the counts, or one user.
 pub(super) async fn connected_uids(
     State(admin): State<Arc<Admin>>,
-    asked: Result<Parameters<Asked>, QueryRejection>,
+    Parameters(asked): Parameters<Asked>,
 ) -> Response {
-    let query = parameters(asked).and_then(Query::try_from);
+    let query = asked.and_then(Query::try_from);
     answer(&admin, query).await
 }
 
@@ -34,10 +38,10 @@ pub(super) struct AskedOfOne {
 pub(super) async fn connected_uid(
     State(admin): State<Arc<Admin>>,
     uid: Result<Path<String>, PathRejection>,
-    asked: Result<Parameters<AskedOfOne>, QueryRejection>,
+    Parameters(asked): Parameters<AskedOfOne>,
 ) -> Response {
-    let query = parameters(asked).and_then(|asked| {
-        let Path(uid) = uid.map_err(|error| bad(&error.body_text()))?;
+    let query = asked.and_then(|asked| {
+        let uid = uid_of(uid)?;
         Query::try_from(Asked {
             uid: Some(uid),
             clients: asked.clients,
@@ -73,10 +77,10 @@ struct Page {
 /// `GET /v1/sessions`: a user's sessions on all nodes, or, in pages, those of this node.
 pub(super) async fn sessions(
     State(admin): State<Arc<Admin>>,
-    asked: Result<Parameters<AskedSessions>, QueryRejection>,
+    Parameters(asked): Parameters<AskedSessions>,
 ) -> Response {
     let online = &admin.shared.handle.online;
-    match parameters(asked).and_then(SessionsQuery::try_from) {
+    match asked.and_then(SessionsQuery::try_from) {
         Ok(SessionsQuery::Of(uid)) => {
             let sessions: Sessions = online.sessions_of(&uid).await;
             json(&online.says(sessions))
@@ -135,10 +139,29 @@ fn page(online: &Online, after: Option<u64>, limit: usize) -> Page {
     }
 }
 
-fn parameters<T>(asked: Result<Parameters<T>, QueryRejection>) -> Result<T, Refusal> {
-    asked
-        .map(|Parameters(asked)| asked)
-        .map_err(|error| Refusal::new(ErrorCode::BAD_EVENT, error.body_text()))
+/// The query of a call, or why it is none.
+pub(super) struct Parameters<T>(Result<T, Refusal>);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        // Read as it is, what is no UTF-8 would become U+FFFD, and so the name of another user.
+        if percent_decode_str(query).decode_utf8().is_err() {
+            let why = "the query is not UTF-8";
+            return Ok(Parameters(Err(Refusal::new(ErrorCode::UNDECODABLE, why))));
+        }
+        let fields = Fields::<T>::try_from_uri(&parts.uri);
+        let fields = fields.map(|Fields(fields)| fields);
+        Ok(Parameters(fields.map_err(|error| bad(&error.body_text()))))
+    }
+}
+
+/// The uid in a path, percent-decoded, which may be none yet.
+pub(super) fn uid_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+    let uid = path.map(|Path(uid)| uid);
+    uid.map_err(|error| Refusal::new(ErrorCode::BAD_ID, error.body_text()))
 }
 
 fn json(answer: &impl Serialize) -> Response {

@@ -65,7 +65,8 @@ struct Streaming {
     online: Arc<Online>,
     watch: Watch,
     looks: Interval,
-    told: Standing,
+    /// As it was told last; None = this watcher came back, and knows nothing of now.
+    told: Option<Standing>,
     update: Update,
     /// Of `update`, what has not been told yet.
     untold: VecDeque<Diff>,
@@ -85,9 +86,9 @@ impl Streaming {
         online.hub.metrics().online.streams.raise();
         Streaming {
             loading: resumed.is_none(),
+            told: resumed.is_none().then(|| online.standing()),
             watch: online.watch(resumed.unwrap_or_else(Cursor::new)),
             looks,
-            told: online.standing(),
             update: Update::default(),
             untold: VecDeque::new(),
             fresh: false,
@@ -105,19 +106,27 @@ impl Streaming {
 
     /// `None` = the node ends.
     async fn next(&mut self) -> Option<Event> {
+        if self.told.is_none() {
+            return Some(self.standing());
+        }
         while self.untold.is_empty() && !self.fresh {
             tokio::select! {
                 update = self.watch.next() => self.take(update?),
                 _ = self.looks.tick() => {
-                    let now = self.online.standing();
-                    if now.ready != self.told.ready {
-                        self.told = now;
-                        return Some(self.event("standing", &self.online.says(())));
+                    let ready = self.online.standing().ready;
+                    if self.told.is_none_or(|told| told.ready != ready) {
+                        return Some(self.standing());
                     }
                 }
             }
         }
         Some(self.part())
+    }
+
+    fn standing(&mut self) -> Event {
+        let says = self.online.says(());
+        self.told = Some(says.standing);
+        self.event("standing", &says)
     }
 
     fn take(&mut self, mut update: Update) {

@@ -30,7 +30,7 @@ metrics! {
         Counter malformed = "malformed_total": "Messages of presence that could not be read.";
         Counter too_large = "too_large_total": "Messages of presence larger than any may be.";
         Counter unknown_version = "unknown_version_total": "Messages of presence of a version this node does not know.";
-        Counter shed = "shed_total": "Messages of presence shed because they came faster than they were taken.";
+        Counter shed = "shed_total": "Messages and questions of presence shed because they came faster than they were taken.";
         Counter asked = "asked_total": "Questions of presence asked of other nodes: their users, what was told, what differs.";
         Counter unanswered = "unanswered_total": "Those without an answer in time.";
         Counter questions = "questions_total": "Questions of presence of other nodes and services.";

@@ -209,20 +209,17 @@ impl Teller {
     /// Notes who has changed; false = that is not known any more.
     fn gather(&mut self) -> bool {
         let watching = self.online.view.watching();
-        let cursor = &mut self.cursor;
-        let update = self.online.view.see(|roster| cursor.step(watching, roster));
-        match update {
-            Some(update) if update.reload => {
+        loop {
+            let cursor = &mut self.cursor;
+            let update = self.online.view.see(|roster| cursor.step(watching, roster));
+            let Some(update) = update else { return true };
+            if update.reload {
                 self.cursor = Cursor::of_places(watching);
                 return false;
             }
-            Some(update) => {
-                let changes = update.changes.into_iter();
-                self.changed.extend(changes.map(|change| change.uid));
-            }
-            None => {}
+            let changes = update.changes.into_iter();
+            self.changed.extend(changes.map(|change| change.uid));
         }
-        true
     }
 
     fn changed_users(&self) -> Vec<User> {

@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const MAX_DRAIN: usize = 64;
 /// Questions being answered at once; further ones are refused with `rate`.
 const AT_ONCE: usize = 64;
+/// Refusals on their way out at once; further questions are shed.
+const REFUSED_AT_ONCE: usize = 1_024;
 /// Questions are small; beyond this they are shed, and time out at whoever asked.
 const MAX_QUEUE_BYTES: usize = 4 << 20;
 /// A longer question is none.
@@ -33,6 +35,7 @@ pub(crate) struct Service {
     pub(crate) subject: String,
     pub(crate) tracker: TaskTracker,
     room: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
 }
 
 impl Service {
@@ -48,6 +51,7 @@ impl Service {
             subject,
             tracker,
             room: Arc::new(Semaphore::new(AT_ONCE)),
+            refusals: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
         }
     }
 
@@ -146,15 +150,20 @@ impl Service {
         };
         self.metrics().asked.increment();
         let codec = Codec::from_content_type(message.headers.first("Content-Type"));
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let query = match room {
-            Ok(room) => read(codec, &message.body).map(|query| (room, query)),
-            Err(_) => Err(Refusal::new(ErrorCode::RATE, "too many questions")),
+        let (room, query) = match Arc::clone(&self.room).try_acquire_owned() {
+            Ok(room) => (room, read(codec, &message.body)),
+            Err(_) => {
+                let Ok(room) = Arc::clone(&self.refusals).try_acquire_owned() else {
+                    return self.metrics().shed.increment();
+                };
+                let many = Refusal::new(ErrorCode::RATE, "too many questions");
+                (room, Err(many))
+            }
         };
         let (online, bus) = (Arc::clone(&self.online), self.bus.clone());
         self.tracker.spawn(async move {
             let answer = match query {
-                Ok((_room, query)) => write(codec, &online.answer(query).await),
+                Ok(query) => write(codec, &online.answer(query).await),
                 Err(refusal) => Err(refusal),
             };
             let answer = match answer {
@@ -167,6 +176,8 @@ impl Service {
                 }
             };
             let _ = bus.publish(answer).await;
+            // Until then, so that a slow bus does not pile up answers here.
+            drop(room);
         });
     }
 }
@@ -202,7 +213,15 @@ fn decoded<T: DeserializeOwned>(codec: Codec, body: &[u8]) -> Result<T, Refusal>
     let undecodable = |why: String| Refusal::new(ErrorCode::UNDECODABLE, why);
     match codec {
         Codec::Json => serde_json::from_slice(body).map_err(|error| undecodable(error.to_string())),
-        Codec::Cbor => ciborium::from_reader(body).map_err(|error| undecodable(error.to_string())),
+        Codec::Cbor => {
+            let mut rest = body;
+            let value = ciborium::from_reader(&mut rest);
+            let value = value.map_err(|error| undecodable(error.to_string()))?;
+            match rest.is_empty() {
+                true => Ok(value),
+                false => Err(undecodable("more bytes after the question".to_owned())),
+            }
+        }
     }
 }
 

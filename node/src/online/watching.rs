@@ -14,7 +14,8 @@ const MAX_KEPT: usize = 32_768;
 /// The same while nobody does, for one whose connection broke a moment ago: some 100 KiB. More would
 /// be a hundred bytes for each user who has come, for nobody.
 const KEPT_UNWATCHED: usize = 1_024;
-/// Users read at a time while presence is locked: some 100 µs.
+/// Users read, or changes taken, at a time while presence is locked: some 100 µs. A watcher that reads
+/// slowly holds about so many.
 const PAGE: usize = 1_000;
 
 /// The changes of one node's view. They have numbers of their own on each node and at each start,
@@ -55,7 +56,7 @@ impl Default for Watching {
 impl Watching {
     /// Keeps what has changed, and wakes those who [wait](Self::changed) for it. To be called under the lock of the view,
     /// at the end of whatever changed it: then the view and its number agree for all who look.
-    pub(crate) fn tell(&self, diffs: Vec<Diff>) {
+    pub(crate) fn tell(&self, diffs: &[Diff]) {
         if diffs.is_empty() {
             return;
         }
@@ -63,7 +64,13 @@ impl Watching {
             0 => KEPT_UNWATCHED,
             _ => MAX_KEPT,
         };
-        let told = self.recent.lock().append(diffs, max_kept);
+        let told = {
+            let mut recent = self.recent.lock();
+            for part in diffs.chunks(PAGE) {
+                recent.append(part.into(), max_kept);
+            }
+            recent.told
+        };
         self.changed.send_replace(told);
     }
 
@@ -74,14 +81,11 @@ impl Watching {
 }
 
 impl Recent {
-    fn append(&mut self, diffs: Vec<Diff>, max_kept: usize) -> u64 {
+    fn append(&mut self, diffs: Arc<[Diff]>, max_kept: usize) {
         self.told += 1;
         self.n += u64::from(diffs.iter().any(is_change));
         self.kept += diffs.len();
-        let batch = Batch {
-            n: self.n,
-            diffs: diffs.into(),
-        };
+        let batch = Batch { n: self.n, diffs };
         self.batches.push_back(batch);
         while self.kept > max_kept {
             let Some(oldest) = self.batches.pop_front() else {
@@ -92,7 +96,6 @@ impl Recent {
         if self.batches.len() * 4 < self.batches.capacity() {
             self.batches.shrink_to_fit();
         }
-        self.told
     }
 
     /// The number of the oldest batch that is kept.
@@ -100,11 +103,17 @@ impl Recent {
         self.told + 1 - self.batches.len() as u64
     }
 
-    /// What was told after the batch `told`; `None` = no longer kept.
+    /// What was told after the batch `told`, about a page of it; `None` = no longer kept.
     fn since(&self, told: u64) -> Option<Vec<Batch>> {
         let skip = (told + 1).checked_sub(self.oldest())?;
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        Some(self.batches.iter().skip(skip).cloned().collect())
+        let mut taken = 0;
+        let batches = self.batches.iter().skip(skip).take_while(|batch| {
+            let room = taken < PAGE;
+            taken += batch.diffs.len();
+            room
+        });
+        Some(batches.cloned().collect())
     }
 
     /// The batch behind which somebody goes on who has seen every change up to `n`.
@@ -196,27 +205,38 @@ impl Cursor {
 
     /// What is new; `None` = nothing. To be called under the lock of the view that `roster` is.
     ///
-    /// Costs as much as there is to tell: at most [`PAGE`] users and what is kept of changes.
+    /// Tells about a page of users, or of changes, at a time; there may be more at once.
     pub(crate) fn step(&mut self, watching: &Watching, roster: &Roster) -> Option<Update> {
         let mut update = Update::default();
-        let (told, missed) = {
-            let recent = watching.recent.lock();
-            update.n = recent.n;
-            (recent.told, recent.since(self.told))
-        };
-        match missed {
-            Some(batches) if self.stage != Stage::Begins => self.collect(&batches, &mut update),
-            _ => {
-                self.stage = Stage::Begins;
-                update.reload = true;
-            }
-        }
-        self.told = told;
+        while !self.advance(watching, &mut update) && update.changes.is_empty() {}
         let loads = self.stage != Stage::Follows;
-        if loads {
+        update.loading = loads;
+        // The next page is as of now, so what is before it has to be, too.
+        if loads && self.told == watching.recent.lock().told {
             self.load(roster, &mut update);
         }
         (loads || !update.changes.is_empty()).then_some(update)
+    }
+
+    /// Takes about a page of what was told, or begins anew; true = that was all.
+    fn advance(&mut self, watching: &Watching, update: &mut Update) -> bool {
+        let (told, n, missed) = {
+            let recent = watching.recent.lock();
+            (recent.told, recent.n, recent.since(self.told))
+        };
+        update.n = n;
+        let Some(batches) = missed.filter(|_| self.stage != Stage::Begins) else {
+            self.stage = Stage::Begins;
+            update.reload = true;
+            self.told = told;
+            return true;
+        };
+        self.collect(&batches, update);
+        self.told += batches.len() as u64;
+        if let Some(last) = batches.last() {
+            update.n = last.n;
+        }
+        self.told == told
     }
 
     fn collect(&self, batches: &[Batch], update: &mut Update) {

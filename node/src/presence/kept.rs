@@ -43,7 +43,7 @@ impl Kept {
     pub(super) fn change<R>(&self, f: impl FnOnce(&mut Member) -> R) -> R {
         let mut member = self.member.lock();
         let result = f(&mut member);
-        self.watching.tell(member.take_diffs());
+        self.watching.tell(&member.take_diffs());
         result
     }
 

@@ -12,6 +12,9 @@ use super::Presence;
 
 /// What may come faster than it is taken: what is shed beyond it shows as a gap, and is asked for.
 const MAX_QUEUE_BYTES: usize = 32 << 20;
+/// The same of questions for what was told: more of them, some hundreds, could not be answered within
+/// the second that an asker waits, and would only keep those behind them waiting.
+const MAX_TOLD_BYTES: usize = 128 << 10;
 /// Messages taken at once, and so heard under one lock.
 const MAX_DRAIN: usize = 64;
 
@@ -27,12 +30,13 @@ pub(super) async fn subscribe(
     subjects: &Subjects,
 ) -> Result<Subscriptions, SubscribeError> {
     let bounded = || Subscribe::default().max_queue_bytes(MAX_QUEUE_BYTES);
+    let questions = Subscribe::default().max_queue_bytes(MAX_TOLD_BYTES);
     Ok(Subscriptions {
         presence: bus.subscribe(&subjects.presence(), bounded()).await?,
         changes: bus
             .subscribe(&subjects.presence_changes(), bounded())
             .await?,
-        told: bus.subscribe(&subjects.presence_told(), bounded()).await?,
+        told: bus.subscribe(&subjects.presence_told(), questions).await?,
     })
 }
 
@@ -82,8 +86,13 @@ async fn listen(presence: Arc<Presence>, channel: Channel, mut subscription: Sub
 
 async fn answer(presence: Arc<Presence>, bus: Bus, mut subscription: Subscription) {
     while let Some(delivery) = subscription.recv().await {
-        let Delivery::Message(message) = delivery else {
-            continue;
+        let message = match delivery {
+            Delivery::Message(message) => message,
+            Delivery::Shed(shed) => {
+                presence.metrics().shed.add(shed.messages);
+                continue;
+            }
+            Delivery::Interrupted => continue,
         };
         let Some(reply) = message.reply else { continue };
         if let Some(body) = presence.asked(Door::Told, &message.body) {

@@ -106,6 +106,7 @@ async fn every_bad_http_push_has_a_status_and_a_numbered_error() {
         ("/v1/send-to-all", too_large.as_str(), 413, 6),
         (long_uid.as_str(), r#"["a/b"]"#, 400, 2),
         ("/v1/send-to-uid/a%0Ab", r#"["a/b"]"#, 400, 2),
+        ("/v1/send-to-uid/%FF", r#"["a/b"]"#, 400, 2),
         ("/v1/kick", r#"{"uid": ""}"#, 400, 2),
         ("/v1/kick", r#"{"uid": "a", "ban_ms": 5}"#, 400, 1),
         ("/v1/kick", "nonsense", 400, 5),

@@ -309,7 +309,10 @@ async fn every_bad_question_has_a_status_and_a_numbered_error_on_http_and_on_the
         ("/v1/connected-uids?limit=1&limit=2", 1),
         (&format!("/v1/connected-uids/{long}"), 2),
         ("/v1/connected-uids/a%0Ab", 2),
-        ("/v1/connected-uids/%FF", 1),
+        ("/v1/connected-uids/%FF", 2),
+        ("/v1/connected-uids?cursor=%FF", 5),
+        ("/v1/connected-uids?uid=alice%C3", 5),
+        ("/v1/sessions?uid=%FF", 5),
         ("/v1/connected-uids/alice?limit=1", 1),
         ("/v1/sessions?uid=", 2),
         ("/v1/sessions?uid=alice&limit=1", 1),
@@ -366,6 +369,14 @@ async fn a_question_in_cbor_is_answered_in_cbor() {
     let answer = what(answer);
     assert_eq!(answer["nodes"][0]["node"], "n0");
     assert_eq!(answer["sessions"][0]["transport"], "ws");
+
+    let mut two = Vec::new();
+    ciborium::into_writer(&json!({"count": true}), &mut two).unwrap();
+    two.push(0);
+    let question = Publish::new("tengen.connected-uids", two);
+    let question = question.header("Content-Type", "application/cbor");
+    let answer = service.request(question, PATIENCE).await.expect("answered");
+    assert_eq!(answer.headers.first("Tengen-Error"), Some("5"));
 }
 
 /// Keeps everything about presence from one handle, while it is on.

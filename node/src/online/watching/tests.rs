@@ -37,7 +37,7 @@ impl View {
     fn set(&mut self, users: &[(Uid, Kinds)]) {
         self.seq += 1;
         self.roster.own(EPOCH, self.seq, users, [0; 2], Millis(0));
-        self.watching.tell(self.roster.take_diffs());
+        self.watching.tell(&self.roster.take_diffs());
     }
 
     fn step(&self, cursor: &mut Cursor) -> Option<Update> {
@@ -176,8 +176,8 @@ fn more_at_once_than_is_kept_is_a_reload_for_all() {
     let mut cursor = Cursor::new();
     view.step(&mut cursor).expect("nobody");
     let diffs = (0..=MAX_KEPT as u32).map(|number| change(number, Kinds::NONE, Kinds::WS));
-    view.watching.tell(diffs.collect());
-    assert_eq!(view.watching.recent.lock().kept, 0);
+    view.watching.tell(&diffs.collect::<Vec<_>>());
+    assert!(view.watching.recent.lock().kept <= MAX_KEPT);
     assert!(view.step(&mut cursor).expect("it is told").reload);
 }
 
@@ -209,6 +209,38 @@ fn while_nobody_watches_only_enough_is_kept_for_one_that_comes_back_soon() {
 }
 
 #[test]
+fn a_watcher_that_is_far_behind_is_told_a_page_at_a_time_and_numbered_as_it_goes() {
+    let mut view = View::new();
+    let mut cursor = Cursor::new();
+    view.step(&mut cursor).expect("nobody");
+    for _ in 0..3 {
+        for kinds in [Kinds::WS, Kinds::NONE] {
+            let all: Vec<_> = (0..2_500).map(|number| (uid(number), kinds)).collect();
+            view.set(&all);
+        }
+    }
+    let (mut copy, mut told, mut n) = (Copy::default(), 0, 0);
+    while let Some(update) = view.step(&mut cursor) {
+        assert!(update.changes.len() <= 2 * PAGE, "{}", update.changes.len());
+        assert!(!update.reload && update.n > n);
+        copy.apply(&update);
+        (told, n) = (told + update.changes.len(), update.n);
+        // Whoever is cut off here comes back to the very next change.
+        let mut back = Cursor::after(&view.watching, n).expect("kept");
+        let next = view.step(&mut back);
+        assert_eq!(
+            next,
+            view.step(&mut Cursor {
+                told: cursor.told,
+                stage: Stage::Follows,
+                places: false
+            })
+        );
+    }
+    assert_eq!((told, copy.0.len()), (15_000, 0));
+}
+
+#[test]
 fn one_that_comes_back_goes_on_where_it_was_if_that_is_still_kept() {
     let mut view = View::new();
     for number in 1..=3 {
@@ -223,7 +255,7 @@ fn one_that_comes_back_goes_on_where_it_was_if_that_is_still_kept() {
     assert_eq!(view.step(&mut current), None);
     assert!(Cursor::after(&view.watching, 4).is_none(), "of the future");
     let all = (0..=MAX_KEPT as u32).map(|number| change(number, Kinds::NONE, Kinds::WS));
-    view.watching.tell(all.collect());
+    view.watching.tell(&all.collect::<Vec<_>>());
     assert!(Cursor::after(&view.watching, 3).is_none(), "long ago");
     assert!(Cursor::after(&view.watching, 4).is_some());
 }
@@ -234,7 +266,7 @@ fn moves_between_nodes_are_told_to_those_alone_who_show_nodes() {
     view.set(&[(uid(1), Kinds::WS)]);
     let (mut sets, mut places) = (Cursor::new(), Cursor::of_places(&view.watching));
     view.step(&mut sets).expect("everybody");
-    view.watching.tell(vec![change(1, Kinds::WS, Kinds::WS)]);
+    view.watching.tell(&[change(1, Kinds::WS, Kinds::WS)]);
     assert_eq!(view.step(&mut sets), None);
     let moved = view.step(&mut places).expect("a move");
     assert_eq!(moved.changes, [change(1, Kinds::WS, Kinds::WS)]);
