@@ -10,6 +10,7 @@ mod outbound;
 mod poll;
 mod post;
 mod pulse;
+mod seldom;
 
 use crate::codec::Codec;
 use crate::ids::{ClientId, SessionId, Uid};
@@ -33,7 +34,7 @@ use ending::Ending;
 use inbox::Inbox;
 use moving::Moving;
 use poll::Polling;
-use std::collections::BTreeSet;
+use seldom::{Control, Refs};
 
 /// Which connection speaks to a session. Each successful hello gets a new one and voids the one before.
 ///
@@ -62,14 +63,15 @@ pub struct Session<C> {
     /// The hello of a poll has not been taken by the POST that it answers.
     hello_waits: bool,
     flush_owed: bool,
-    polling: Polling,
+    /// Of a session that polls, or has polled.
+    polling: Option<Box<Polling>>,
 
     out: OutQueue<OutFrame>,
     /// Where the newest `chsk/gap` stands; 0 if there was none.
     gap_at: u64,
     /// Where the newest answer to a refused item stands. No ack is written before it is.
     answer_at: u64,
-    control: Vec<OutFrame>,
+    control: Control,
     ping_owed: bool,
     pong_owed: bool,
     ending: Option<Box<Ending>>,
@@ -84,7 +86,7 @@ pub struct Session<C> {
     last_ack: Millis,
     inbox: Inbox<C>,
     /// Refs of requests that wait for their one answer.
-    outstanding: BTreeSet<u32>,
+    outstanding: Refs,
     errors: u16,
     errors_since: Millis,
 
@@ -113,11 +115,11 @@ impl<C> Session<C> {
             greeted: false,
             hello_waits: false,
             flush_owed: false,
-            polling: Polling::default(),
+            polling: None,
             out: OutQueue::new(),
             gap_at: 0,
             answer_at: 0,
-            control: Vec::new(),
+            control: Control::default(),
             ping_owed: false,
             pong_owed: false,
             ending: None,
@@ -128,7 +130,7 @@ impl<C> Session<C> {
             ack_owed: false,
             last_ack: Millis(0),
             inbox: Inbox::new(),
-            outstanding: BTreeSet::new(),
+            outstanding: Refs::default(),
             errors: 0,
             errors_since: Millis(0),
             moving: None,
@@ -224,7 +226,7 @@ impl<C> Session<C> {
 
     /// Whether this request still waits for its answer.
     pub fn is_outstanding(&self, request: u32) -> bool {
-        self.outstanding.contains(&request)
+        self.outstanding.contains(request)
     }
 }
 

@@ -23,8 +23,10 @@ const SOON: Duration = Duration::from_secs(6);
 pub(crate) struct Attendance {
     /// By what it is there, as presence was told.
     shown: Option<Transport>,
-    /// By what it was there before it went, and when it did.
-    was: Option<(Transport, Millis)>,
+    /// By what it was there before it went.
+    was: Option<Transport>,
+    /// When it went.
+    went_at: Millis,
     /// The polling connection whose GETs have ceased.
     ceased: Option<Link>,
     /// By what it was there since presence looked last, however shortly.
@@ -87,20 +89,20 @@ impl Attendance {
         self.in_line = false;
         let mut changes = SmallVec::new();
         let is = self.present(session);
-        let was = self.was.filter(|(_, at)| now - *at < SOON);
+        let was = self.was.filter(|_| now - self.went_at < SOON);
         let seen = self.seen.take();
         let by = is.or(seen.filter(|_| self.shown.is_none()));
         if let (None, Some(by)) = (self.shown, by) {
             self.shown = Some(by);
             changes.push(match was {
-                Some((was, _)) => Change::Returned { was, by },
+                Some(was) => Change::Returned { was, by },
                 None => Change::Opened(by),
             });
         }
         match (self.shown, is) {
             (Some(from), Some(to)) if from != to => changes.push(Change::Switched { from, to }),
             (Some(transport), None) => {
-                self.was = Some((transport, now));
+                (self.was, self.went_at) = (Some(transport), now);
                 changes.push(Change::Closed(transport));
             }
             (None, _) | (Some(_), Some(_)) => {}
@@ -109,7 +111,7 @@ impl Attendance {
         let moved = session.standing() == Standing::Moved;
         if moved
             && !self.handed_over
-            && let (Some((transport, _)), Some(to)) = (self.was.take(), session.owner())
+            && let (Some(transport), Some(to)) = (self.was.take(), session.owner())
         {
             let to = to.clone();
             changes.push(Change::HandedOver { transport, to });

@@ -1,5 +1,6 @@
 //! How connections come to a session and leave it: hello, superseding, resume by cursors.
 
+use super::seldom::{Control, Refs};
 use super::{Link, Session, Standing};
 use crate::frame::{ClientHello, ServerFrame, ServerHello};
 use crate::millis::Millis;
@@ -127,10 +128,8 @@ impl<C> Session<C> {
         }
         self.greeted = true;
         self.hello_waits = self.transport == Transport::Poll;
-        self.control.insert(
-            0,
-            OutFrame::from(&ServerFrame::Hello(hello.clone()), self.codec),
-        );
+        let hello = ServerFrame::Hello(hello.clone());
+        self.control.push_first(OutFrame::from(&hello, self.codec));
         true
     }
 
@@ -155,8 +154,8 @@ impl<C> Session<C> {
         // An ack would name a count of items that were dropped unsent; the client would call it drift.
         self.told = self.received;
         self.ack_owed = false;
-        self.control = Vec::new();
-        self.outstanding.clear();
+        self.control = Control::default();
+        self.outstanding = Refs::default();
         self.end_moving();
     }
 
@@ -171,7 +170,7 @@ impl<C> Session<C> {
     pub(super) fn fall_silent(&mut self, now: Millis) {
         self.attached = false;
         self.detached_at = now;
-        self.control = Vec::new();
+        self.control = Control::default();
         self.ending = None;
     }
 
@@ -184,13 +183,15 @@ impl<C> Session<C> {
         self.attached = false;
         self.greeted = false;
         self.detached_at = now;
-        self.control = Vec::new();
+        self.control = Control::default();
         self.ping_owed = false;
         self.pong_owed = false;
         self.ack_owed = false;
         self.ending = None;
         self.hello_waits = false;
         self.flush_owed = false;
-        self.polling.restart();
+        if let Some(polling) = &mut self.polling {
+            polling.restart();
+        }
     }
 }

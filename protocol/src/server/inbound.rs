@@ -163,7 +163,7 @@ impl<C: Clone> Session<C> {
         if item && holds(Rule::RefusedCounts) {
             let position = self.count(bytes, bounds);
             // A ref that is in use belongs to the other request: its caller must not get this answer.
-            let request = request.filter(|request| !self.outstanding.contains(request));
+            let request = request.filter(|request| !self.outstanding.contains(*request));
             return self.refuse_item(position, request, refusal, now, bounds);
         }
         self.say_error(&refusal);
@@ -199,7 +199,7 @@ impl<C> Session<C> {
         reserved_id: bool,
         bounds: &Bounds,
     ) -> Option<(Option<u32>, Refusal)> {
-        if self.outstanding.contains(&request) {
+        if self.outstanding.contains(request) {
             let message = "the ref belongs to a request that is still unanswered".to_owned();
             return Some((
                 None,

@@ -48,8 +48,8 @@ pub(super) struct Inbox<C> {
     bytes: usize,
     /// The position of the item that keeps the others back; 0 if none does.
     running: u64,
-    /// When the handler of that item must be over, if its caller's deadline says it.
-    running_until: Option<Millis>,
+    /// When the handler of that item must be over, by its caller's deadline; MAX without one.
+    running_until: Millis,
     stopped: bool,
 }
 
@@ -59,7 +59,7 @@ impl<C> Inbox<C> {
             waiting: VecDeque::new(),
             bytes: 0,
             running: 0,
-            running_until: None,
+            running_until: Millis::MAX,
             stopped: false,
         }
     }
@@ -93,8 +93,8 @@ impl<C> Inbox<C> {
         self.bytes -= bytes;
         self.running = item.position;
         self.running_until = match &item.kind {
-            ItemKind::Request { timeout_ms, .. } => Some(item.at.plus(*timeout_ms)),
-            ItemKind::Event { .. } => None,
+            ItemKind::Request { timeout_ms, .. } => item.at.plus(*timeout_ms),
+            ItemKind::Event { .. } => Millis::MAX,
         };
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
@@ -108,12 +108,13 @@ impl<C> Inbox<C> {
 
     /// The item whose handler runs, and until when at most if that is known.
     pub(super) fn running(&self) -> Option<(u64, Option<Millis>)> {
-        (self.running != 0).then_some((self.running, self.running_until))
+        let until = (self.running_until < Millis::MAX).then_some(self.running_until);
+        (self.running != 0).then_some((self.running, until))
     }
 
     /// The handler that kept the others back runs, or ran, elsewhere.
     pub(super) fn set_running(&mut self, position: u64) {
-        (self.running, self.running_until) = (position, None);
+        (self.running, self.running_until) = (position, Millis::MAX);
     }
 
     /// Gives everything that waits away, and says which requests are among it.

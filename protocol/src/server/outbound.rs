@@ -13,7 +13,6 @@ use crate::takeover::Identity;
 use crate::transport::Transport;
 use crate::value::Value;
 use bytes::Bytes;
-use std::collections::BTreeSet;
 
 /// A frame's weight in a queue: itself and its place in line, so that tiny frames are bounded too.
 impl Weight for OutFrame {
@@ -138,12 +137,8 @@ impl<C> Session<C> {
         if self.over {
             return Replied::Over;
         }
-        if !self.outstanding.remove(&request) && holds(Rule::OneAnswer) {
+        if !self.outstanding.remove(request) && holds(Rule::OneAnswer) {
             return Replied::Ignored;
-        }
-        if self.outstanding.is_empty() {
-            // An emptied tree keeps a node; a new one owns nothing.
-            self.outstanding = BTreeSet::new();
         }
         if self.is_elsewhere() {
             return Replied::Elsewhere;
@@ -265,7 +260,7 @@ impl<C> Session<C> {
         self.hello_waits = false;
         self.flush_owed = false;
         let mut wrote = !self.control.is_empty();
-        for frame in std::mem::take(&mut self.control) {
+        for frame in self.control.take_all() {
             emit(&frame);
         }
         if std::mem::take(&mut self.pong_owed) {

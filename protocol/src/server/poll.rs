@@ -51,7 +51,7 @@ pub enum PollDue {
 }
 
 /// What a session knows of its GETs.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Polling {
     /// The highest `n` of this attempt.
     n: u64,
@@ -64,10 +64,6 @@ pub(super) struct Polling {
 }
 
 impl Polling {
-    pub(super) fn waits(&self) -> bool {
-        self.waits
-    }
-
     /// A hello begins anew; a GET of before stays void.
     pub(super) fn restart(&mut self) {
         *self = Polling {
@@ -103,8 +99,9 @@ impl<C> Session<C> {
         now: Millis,
     ) -> Result<PollTurn, PollRefused> {
         self.check_poll(attempt, Rule::LowerAttemptRefused)?;
-        let equal = n == self.polling.n;
-        if (n < self.polling.n && holds(Rule::LowerPollRefused))
+        let before = self.polling();
+        let equal = n == before.n;
+        if (n < before.n && holds(Rule::LowerPollRefused))
             || (equal && !holds(Rule::EqualPollReplaces))
         {
             return Err(PollRefused::LowerTurn);
@@ -120,25 +117,29 @@ impl<C> Session<C> {
             .ack(received, |_, _| ())
             .map_err(|_| PollRefused::Lost)?;
         self.attach_again(now);
-        self.polling.n = n;
-        self.polling.turn = self.polling.turn.wrapping_add(1);
-        self.polling.waits = true;
-        self.polling.ready_since = None;
+        let turn = before.turn.wrapping_add(1);
+        *self.polling_mut() = Polling {
+            n,
+            turn,
+            waits: true,
+            ready_since: None,
+        };
         Ok(PollTurn {
             link: self.link,
-            turn: self.polling.turn,
+            turn,
             attempt,
         })
     }
 
     /// Whether this GET is still the one to answer.
     pub fn poll_is_current(&self, turn: PollTurn) -> bool {
-        self.speaks(turn.link) && self.polling.turn == turn.turn && self.polling.waits
+        let polling = self.polling();
+        self.speaks(turn.link) && polling.turn == turn.turn && polling.waits
     }
 
     /// Whether a GET waits for something to tell.
     pub fn poll_waits(&self) -> bool {
-        self.polling.waits
+        self.polling().waits
     }
 
     /// Whether this GET should be answered now. A window of `batch_poll_ms` lets pushes that come
@@ -150,7 +151,7 @@ impl<C> Session<C> {
         if !self.wants_write(now, bounds) {
             return PollDue::Idle;
         }
-        let since = *self.polling.ready_since.get_or_insert(now);
+        let since = *self.polling_mut().ready_since.get_or_insert(now);
         let at = since.plus(bounds.batch_poll_ms);
         if at <= now || !self.control.is_empty() || self.ending.is_some() || self.flush_owed {
             return PollDue::Now;
@@ -192,7 +193,7 @@ impl<C> Session<C> {
         let written = self.drain(usize::MAX, max_bytes, now, bounds, |frame| {
             append(frame, codec, out);
         });
-        self.polling.waits = false;
+        self.polling_mut().waits = false;
         self.last_heard = now;
         self.last_written = now;
         self.be_patient((out.len() - before) as u64, now, bounds);
@@ -206,15 +207,25 @@ impl<C> Session<C> {
         if !self.speaks(link) || !std::mem::take(&mut self.hello_waits) {
             return false;
         }
-        append(&self.control.remove(0), self.codec, out);
+        if let Some(hello) = self.control.take_first() {
+            append(&hello, self.codec, out);
+        }
         true
     }
 
     /// The client of this GET is gone before it was answered.
     pub fn poll_dropped(&mut self, turn: PollTurn) {
         if self.poll_is_current(turn) {
-            self.polling.waits = false;
+            self.polling_mut().waits = false;
         }
+    }
+
+    fn polling(&self) -> Polling {
+        self.polling.as_deref().copied().unwrap_or_default()
+    }
+
+    fn polling_mut(&mut self) -> &mut Polling {
+        self.polling.get_or_insert_default()
     }
 
     /// What a GET or a POST must be to concern this connection.

@@ -97,7 +97,7 @@ impl<C> Session<C> {
     }
 
     fn silent_until(&self, bounds: &Bounds) -> Millis {
-        if self.polling.waits() {
+        if self.poll_waits() {
             // It is answered in time, whatever happens; from then on the client has to come back.
             return Millis::MAX;
         }

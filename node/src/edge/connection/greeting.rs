@@ -149,7 +149,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
         } = arriving;
         let answer = self.edge.hello_to(&attachment, uid, data);
         attachment.port.with(|inner| {
-            inner.poll_hello = None;
+            inner.end_polls();
             inner.session.hello(attachment.link, &answer)
         });
         self.phase = Phase::Open(Open {

@@ -56,7 +56,7 @@ pub(super) async fn hello(edge: &Arc<Edge>, parts: Parts, body: Body) -> Result<
         let link = attachment.link;
         let current = session.hello(link, &hello) && session.poll_hello(link, &mut out);
         if current {
-            inner.poll_hello = Some(connected);
+            inner.begin_polls(connected);
         }
         current
     });

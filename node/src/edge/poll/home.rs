@@ -111,7 +111,7 @@ impl Edge {
         if port.codec != codec {
             return Err(Refusal::codec("the session speaks the other codec"));
         }
-        let Some(hello) = port.with(|inner| inner.poll_hello.clone()) else {
+        let Some(hello) = port.with(|inner| inner.poll_hello()) else {
             // It has a WebSocket by now.
             return Err(Refusal::superseded());
         };

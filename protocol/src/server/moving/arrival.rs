@@ -110,7 +110,7 @@ impl<C> Session<C> {
             .into_iter()
             .chain(theirs.map(|(request, _)| request))
         {
-            self.outstanding.remove(&request);
+            self.outstanding.remove(request);
         }
         // Where this node lies on the way, others still wait for its word.
         if moving.running.take_if(|(way, _)| by_holder(way)).is_some() {
@@ -255,7 +255,7 @@ impl<C: Clone> Session<C> {
             let heard_of_here = came.back && way.passes(came.to);
             let owed = match heard_of_here {
                 // It has not come by here yet: it does so as before, or its handler is here.
-                true if before.contains(&request) => known.remove(&request),
+                true if before.contains(request) => known.remove(&request),
                 true => Some(Owed {
                     way: way.by(came.from),
                     until: Some(came.now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS)),

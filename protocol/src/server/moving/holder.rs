@@ -199,9 +199,9 @@ impl<C> Session<C> {
     /// The requests that wait for their answer, and where they are.
     fn open_refs(&self) -> BTreeMap<u32, Way> {
         let elsewhere = self.moving.as_deref().map(|moving| &moving.refs);
-        let way = |request: &u32| elsewhere?.get(request).map(|owed| owed.way.clone());
+        let way = |request: u32| elsewhere?.get(&request).map(|owed| owed.way.clone());
         let open = self.outstanding.iter();
-        open.map(|request| (*request, way(request).unwrap_or_default()))
+        open.map(|request| (request, way(request).unwrap_or_default()))
             .collect()
     }
 
@@ -274,7 +274,7 @@ impl<C> Session<C> {
         self.out.clear();
         self.gap_at = 0;
         for request in self.inbox.hand_over() {
-            self.outstanding.remove(&request);
+            self.outstanding.remove(request);
         }
         Answer::Granted
     }
