@@ -47,6 +47,8 @@ struct Rules {
     whom: Whom,
     admission: Admission,
     shape: Shape,
+    /// Raised when targets or admission change.
+    changes: u64,
 }
 
 impl Proxy {
@@ -65,6 +67,7 @@ impl Proxy {
                 whom: Whom::Everybody,
                 admission: Admission::Pass,
                 shape: Shape::default(),
+                changes: 0,
             }),
             links: Mutex::default(),
             turn: AtomicUsize::new(0),
@@ -86,15 +89,20 @@ impl Proxy {
         self.address
     }
 
-    /// Sends later connections to other targets; those of now stay where they are.
+    /// Sends later connections to other targets; those of now stay where they are. One that is just
+    /// being let in breaks: it is none of [`Proxy::links`] yet, and must not become one afterwards.
     pub fn aim(&self, targets: &[SocketAddr]) {
-        self.shared.rules.lock().targets = targets.to_vec();
+        let mut rules = self.shared.rules.lock();
+        rules.targets = targets.to_vec();
+        rules.changes += 1;
     }
 
-    /// What later connections meet, and which of them.
+    /// What later connections meet, and which of them. One that is just being let in breaks, as by
+    /// [`Proxy::aim`].
     pub fn admit(&self, whom: Whom, admission: Admission) {
         let mut rules = self.shared.rules.lock();
         (rules.whom, rules.admission) = (whom, admission);
+        rules.changes += 1;
     }
 
     /// How bytes travel from now on, both ways, on the connections of now and of later.
@@ -162,8 +170,9 @@ async fn serve(mut client: TcpStream, shared: &Shared) {
         // Like a proxy without a server: the visitor is turned away.
         return;
     };
-    let link = Link::new(target, rules.shape);
-    shared.links.lock().push(link.clone());
+    let Some(link) = shared.let_in(target, rules.changes) else {
+        return;
+    };
     // A broken connection is what this proxy is for.
     let _ = link.carry(client, server, head).await;
     let mut links = shared.links.lock();
@@ -177,6 +186,18 @@ fn sum(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
 }
 
 impl Shared {
+    /// Makes a connection a link, unless the proxy was told otherwise since `changes`: whoever then
+    /// breaks every link would miss this one.
+    fn let_in(&self, target: SocketAddr, changes: u64) -> Option<Link> {
+        let rules = self.rules.lock();
+        if rules.changes != changes {
+            return None;
+        }
+        let link = Link::new(target, rules.shape);
+        self.links.lock().push(link.clone());
+        Some(link)
+    }
+
     /// The target whose turn it is, or the next one that takes the connection.
     async fn dial(&self, targets: &[SocketAddr]) -> Option<(SocketAddr, TcpStream)> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);

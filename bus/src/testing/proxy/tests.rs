@@ -180,3 +180,18 @@ async fn upgrades_are_answered_reset_or_swallowed_and_the_rest_passes() {
     client.write_all(plain).await.expect("written");
     assert!(is_quiet(&mut client).await);
 }
+
+#[tokio::test]
+async fn whoever_is_let_in_while_the_proxy_is_told_otherwise_breaks() {
+    let proxy = Proxy::start(&[]).await;
+    let told = || proxy.shared.rules.lock().changes;
+    let before = told();
+    proxy.admit(Whom::Everybody, Admission::Reset);
+    assert!(proxy.shared.let_in(proxy.address(), before).is_none());
+    assert!(proxy.is_idle());
+    let before = told();
+    proxy.aim(&[proxy.address()]);
+    assert!(proxy.shared.let_in(proxy.address(), before).is_none());
+    assert!(proxy.shared.let_in(proxy.address(), told()).is_some());
+    assert!(!proxy.is_idle());
+}

@@ -8,7 +8,7 @@ use tengen_bus::{Bus, Publish};
 use tengen_client::Source;
 
 use super::{Nomad, taken};
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, eventually, metric};
 use crate::way::Way;
 
 each_move!(
@@ -234,6 +234,11 @@ async fn a_queue_of_two_megabytes_moves_in_parts(way: Way) {
         let push = handle.send_to_uid("alice", "t/large", &(n, &large));
         push.await.expect("accepted");
     }
+    // A fence behind all this could be late on a slow machine, and be told as a gap.
+    eventually("all of it waits", async || {
+        metric(&cluster, 0, "tengen_queue_bytes").await > 2_000_000
+    })
+    .await;
     alice.moves_to(&cluster, 1).await;
     for n in 0..4 {
         let got: (u64, String) = alice.heard.data("t/large").await;
