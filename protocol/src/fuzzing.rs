@@ -9,7 +9,14 @@ use crate::ids::{ClientId, NodeId, SessionId};
 use crate::limits::Limits;
 use crate::millis::Millis;
 use crate::out_frame::OutFrame;
+use crate::presence::who::{Here, Who};
+use crate::presence::{
+    Action, Channel, Differs, Door, Feed, Member, Message, Options, SyncAnswer, SyncReq, ToldPage,
+    ToldRequest,
+};
 use crate::raw_event::RawEvent;
+use crate::relay::{FromHome, ToHome};
+use crate::report::Counts;
 use crate::server::{Bounds, Released, Session};
 use crate::subject::{SendTo, Subjects, decode_token, encode_token};
 use crate::takeover::{
@@ -37,6 +44,8 @@ pub fn everything(bytes: &[u8]) {
     subject(bytes);
     takeover(bytes);
     snapshot(bytes);
+    presence(bytes);
+    relay(bytes);
 }
 
 /// A frame that is read is written as a frame that reads the same.
@@ -121,6 +130,57 @@ pub fn takeover(bytes: &[u8]) {
     if let Ok(forward) = Forward::decode(&bytes) {
         assert_eq!(Forward::decode(&forward.encode()), Ok(forward));
     }
+}
+
+/// Makes of each type a check that a message of it which is read is written as one that reads the same.
+macro_rules! reads_the_same {
+    ($bytes:ident: $($message:ty),+) => {
+        $(if let Ok(message) = <$message>::decode($bytes) {
+            assert_eq!(<$message>::decode(&message.encode()).as_ref(), Ok(&message));
+        })+
+    };
+}
+
+/// The messages of presence; and a node that hears one goes on, is heard by itself, and has users
+/// that agree with their count.
+pub fn presence(bytes: &[u8]) {
+    let bytes = &Bytes::copy_from_slice(bytes);
+    reads_the_same!(bytes: Message, SyncReq, SyncAnswer, Feed, ToldRequest, ToldPage, Differs, Who, Here);
+    let Ok(node) = NodeId::parse("n2") else {
+        return;
+    };
+    let mut now = Millis(50_000);
+    let mut member = Member::new(Options::new(node), 1_790_000_000_000, 1, now);
+    member.bus(true, "server", now);
+    for _ in 0..8 {
+        now = now.plus(1_000);
+        member.tick(now);
+        // It hears itself, as it must to judge anybody; whoever else asks gets any bytes.
+        for action in member.take_actions() {
+            let heard = match action {
+                Action::Publish { channel, body } => member.heard(channel, &body, now).map(drop),
+                Action::Ask { id, .. } | Action::AskTold { id, .. } => {
+                    member.answered(id, Ok(bytes.clone()), now)
+                }
+                _ => Ok(()),
+            };
+            drop(heard);
+        }
+        for channel in [Channel::Presence, Channel::Changes] {
+            drop(member.heard(channel, bytes, now));
+        }
+        for door in [Door::Sync, Door::Differs, Door::Told] {
+            drop(member.asked(door, bytes, now));
+        }
+    }
+    let users = member.roster().page(None, usize::MAX, None).users.len();
+    assert_eq!(users as u64, member.roster().counts().any as u64);
+}
+
+/// What nodes tell each other to serve a poll, and of whom a push has reached.
+pub fn relay(bytes: &[u8]) {
+    let bytes = &Bytes::copy_from_slice(bytes);
+    reads_the_same!(bytes: ToHome, FromHome, Counts);
 }
 
 /// A session that was installed from any bytes at all is either given up, or serves its client and

@@ -47,6 +47,8 @@ fn f74_the_corpus_of_every_target_passes() {
     run("subject", fuzzing::subject);
     run("takeover", fuzzing::takeover);
     run("snapshot", fuzzing::snapshot);
+    run("presence", fuzzing::presence);
+    run("relay", fuzzing::relay);
 }
 
 /// Every file of the corpus through every decoder: what is strange to one may surprise another.
@@ -96,6 +98,16 @@ proptest! {
     #[test]
     fn f74_damaged_takeover_messages_are_refused_or_harmless(bytes in damaged("takeover")) {
         fuzzing::takeover(&bytes);
+    }
+
+    #[test]
+    fn f74_damaged_messages_of_presence_are_refused_or_harmless(bytes in damaged("presence")) {
+        fuzzing::presence(&bytes);
+    }
+
+    #[test]
+    fn f74_damaged_messages_of_relay_are_refused_or_harmless(bytes in damaged("relay")) {
+        fuzzing::relay(&bytes);
     }
 
     #[test]

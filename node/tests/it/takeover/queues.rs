@@ -236,7 +236,7 @@ async fn a_queue_of_two_megabytes_moves_in_parts(way: Way) {
     }
     // A fence behind all this could be late on a slow machine, and be told as a gap.
     eventually("all of it waits", async || {
-        metric(&cluster, 0, "tengen_queue_bytes").await > 2_000_000
+        metric(&cluster, 0, "tengen_hub_queue_bytes").await > 2_000_000
     })
     .await;
     alice.moves_to(&cluster, 1).await;
