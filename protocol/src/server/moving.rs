@@ -62,8 +62,8 @@ pub(super) struct Moving<C> {
     frozen: Option<Frozen>,
     moved: Option<Moved>,
     taken: Option<Taken>,
-    /// Where the session came from lately, and until when something may still come from there.
-    former: Vec<(NodeId, Millis)>,
+    /// Where the session came from lately.
+    former: Vec<Former>,
     /// Refs that another node answers.
     refs: BTreeMap<u32, Owed>,
     /// Another node runs the handler that keeps the next items waiting: where, and until when.
@@ -74,6 +74,18 @@ pub(super) struct Moving<C> {
     dead: Vec<Dead>,
     /// When what is over now is forgotten.
     last_call: Option<Millis>,
+}
+
+/// A node that the session came from.
+#[derive(Debug)]
+struct Former {
+    node: NodeId,
+    /// Until then something may still come from there.
+    until: Millis,
+    /// Until then every push that comes from there is taken. That node forwards for at least as
+    /// long after its yes; later it does so for other sessions alone, and what it sends on is not
+    /// all that it hears for this one.
+    pushes_until: Millis,
 }
 
 #[derive(Debug)]
@@ -148,7 +160,12 @@ impl<C> Moving<C> {
     }
 
     fn came_from(&self, node: &NodeId) -> bool {
-        self.former.iter().any(|(former, _)| former == node)
+        self.former.iter().any(|former| former.node == *node)
+    }
+
+    fn takes_pushes_of(&self, node: &NodeId, now: Millis) -> bool {
+        let mut former = self.former.iter();
+        former.any(|former| former.node == *node && now <= former.pushes_until)
     }
 
     fn side_is_open(&self) -> bool {

@@ -70,6 +70,17 @@ impl Place {
         }
     }
 
+    /// The end of the batch before this one, wherever that is.
+    pub(crate) fn before_its_batch(self) -> Place {
+        Place { index: 0, ..self }.before()
+    }
+
+    /// Whether something was heard at this place, and not only somewhere behind it: what nobody has
+    /// heard of need not have been for anybody here. No batch is as long as an index can say.
+    pub(crate) fn is_known(self) -> bool {
+        self.index < u16::MAX
+    }
+
     /// Whether nothing of the publisher can be missing between this place and `later`. A place
     /// later in the same batch counts: what stood between was for others, or would have come first.
     pub(crate) fn is_followed_by(self, later: Place) -> bool {

@@ -84,6 +84,9 @@ impl Stream {
 /// Somebody who pushes. The first ones are the nodes themselves.
 pub(crate) struct Publisher {
     pub(crate) peer: usize,
+    /// In the ledger. Each life of a node has one of its own: nothing relates what it pushes to
+    /// what it had pushed before it died.
+    pub(crate) line: usize,
     /// `None`: plain publishes only.
     pub(crate) stream: Option<Stream>,
 }
@@ -97,7 +100,7 @@ impl World {
     /// One burst of a random publisher.
     pub(crate) fn push_something(&mut self) {
         let by = self.chance.between(0, self.publishers.len() as u64 - 1) as usize;
-        let peer = self.publishers[by].peer;
+        let Publisher { peer, line, .. } = self.publishers[by];
         if !self.bus.is_up(peer) || !self.may_publish(peer) {
             // It fails at once, and its caller knows.
             return;
@@ -113,7 +116,9 @@ impl World {
                     } else {
                         target.clone()
                     };
-                    let name = self.ledger.publish(by, &target, &filter, (self.now, None));
+                    let name = self
+                        .ledger
+                        .publish(line, &target, &filter, (self.now, None));
                     Push::new(target, filter.clone(), 0, name)
                 })
                 .collect();
@@ -131,7 +136,7 @@ impl World {
                 _ => ID_WINDOW,
             };
             let at = (self.now, Some(known_for));
-            let name = self.ledger.publish(by, &target, &filter, at);
+            let name = self.ledger.publish(line, &target, &filter, at);
             let push = Rc::new(Push::new(target.clone(), filter.clone(), message_id, name));
             self.say(|| format!("{peer} publishes push {name:?} for {target:?}"));
             if message_id != 0 && self.chance.one_in(3) {
@@ -141,7 +146,7 @@ impl World {
             if message_id == 0 && self.chance.one_in(6) {
                 // The same words once more: two pushes, not one.
                 self.ledger
-                    .publish_equal(by, name, &target, &filter, self.now);
+                    .publish_equal(line, name, &target, &filter, self.now);
                 self.send(peer, Message::Plain(push));
             }
         }

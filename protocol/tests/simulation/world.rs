@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tengen_protocol::{SessionId, Uid};
 
+/// How often the world is looked at.
+const CHECK_MS: u64 = 1_000;
+
 #[derive(Debug)]
 pub(crate) enum Happening {
     Bus(Passage),
@@ -58,6 +61,8 @@ pub(crate) struct World {
     pub(crate) excused: BTreeSet<usize>,
     /// Batches that were lost on their way to a node, behind all that came, by publisher and node.
     pub(crate) unnoticed: BTreeMap<(u128, Peer), Vec<Name>>,
+    /// Lines of pushes in the ledger.
+    lines: usize,
     /// Publishers that a node has heard.
     pub(crate) known: BTreeSet<(u128, Peer)>,
     /// What a script decides in place of the dice.
@@ -107,6 +112,7 @@ impl World {
         let publishers = (0..streams + plan.publishers)
             .map(|peer| Publisher {
                 peer,
+                line: peer,
                 // Of those outside, every other one has no numbers.
                 stream: (peer >= streams && peer % 2 == 0)
                     .then(|| Stream::new(chance.next().into())),
@@ -140,6 +146,7 @@ impl World {
             owners: BTreeMap::new(),
             excused: BTreeSet::new(),
             unnoticed: BTreeMap::new(),
+            lines: streams + plan.publishers,
             known: BTreeSet::new(),
             stage: None,
             trace: 0,
@@ -159,7 +166,7 @@ impl World {
         for first in [Happening::Traffic, Happening::Trouble] {
             self.at(self.now + 500, first);
         }
-        self.at(self.now + 1_000, Happening::Check);
+        self.at(self.now + CHECK_MS, Happening::Check);
         if self.plan.odd {
             self.at(self.now + 1_000, Happening::Oddity);
         }
@@ -174,7 +181,7 @@ impl World {
             self.now = at;
             self.note(at, order);
             if let Happening::Check = happening {
-                self.ledger.pushes.check_slack(self.now);
+                self.ledger.pushes.check_slack(CHECK_MS);
                 if !self.is_hostile() {
                     self.come_back();
                     match self.settled() {
@@ -183,7 +190,7 @@ impl World {
                     }
                 }
                 assert!(at < end, "the world does not come to rest: {unsettled}");
-                self.at(self.now + 1_000, Happening::Check);
+                self.at(self.now + CHECK_MS, Happening::Check);
                 continue;
             }
             self.happen((at, order), happening);
@@ -308,7 +315,11 @@ impl World {
     }
 
     pub(crate) fn new_stream(&mut self, node: usize, publisher: u128) {
-        self.publishers[node].stream = Some(Stream::new(publisher));
+        let it = &mut self.publishers[node];
+        if it.stream.is_some() {
+            (it.line, self.lines) = (self.lines, self.lines + 1);
+        }
+        it.stream = Some(Stream::new(publisher));
     }
 
     /// Something that is no fault of ours has ended this session.

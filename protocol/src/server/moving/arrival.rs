@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::taken::Taken;
-use super::{Arriving, Dead, Early, MARGIN_MS, Moving, Owed, Standing};
+use super::{Arriving, Dead, Early, Former, MARGIN_MS, Moving, Owed, Standing};
 use crate::codec::Codec;
 use crate::ids::{ClientId, NodeId, SessionId, Uid};
 use crate::millis::Millis;
@@ -70,8 +70,16 @@ impl<C> Session<C> {
         let until = now.plus(FORWARD_MS + HOLD_MS + MARGIN_MS);
         if let Some(taken) = &mut moving.taken {
             taken.until = until;
-            moving.former.retain(|(node, _)| *node != taken.holder);
-            moving.former.push((taken.holder.clone(), until));
+            let mut former = moving.former.iter().rev();
+            let former = former.find(|former| former.node == taken.holder);
+            let pushes_until = former.map_or(now, |former| former.pushes_until);
+            let node = taken.holder.clone();
+            moving.former.retain(|former| former.node != node);
+            moving.former.push(Former {
+                node,
+                until,
+                pushes_until,
+            });
         }
         self.detached_at = now;
     }
@@ -116,8 +124,8 @@ impl<C> Session<C> {
         if moving.running.take_if(|(way, _)| by_holder(way)).is_some() {
             self.inbox.set_running(0);
         }
-        moving.former.retain(|(_, until)| *until < Millis::MAX);
-        let until = moving.former.iter().map(|(_, until)| *until).max();
+        moving.former.retain(|former| former.until < Millis::MAX);
+        let until = moving.former.iter().map(|former| former.until).max();
         moving.taken = moving.taken.take().zip(until).map(|(mut taken, until)| {
             taken.until = until;
             taken
@@ -168,7 +176,11 @@ impl<C: Clone> Session<C> {
             .zip(taken)
             .map(|(before, taken)| taken.resume(before));
         arriving.brought_held = held.as_ref().is_some_and(|held| !held.is_empty());
-        moving.former.push((holder.clone(), Millis::MAX));
+        moving.former.push(Former {
+            node: holder.clone(),
+            until: Millis::MAX,
+            pushes_until: now.plus(FORWARD_MS),
+        });
 
         let mut out = OutQueue::behind(snapshot.base);
         for body in &snapshot.items {
@@ -176,6 +188,7 @@ impl<C: Clone> Session<C> {
         }
         if let Some(taken) = &mut moving.taken {
             taken.end = end;
+            taken.holder_missed = snapshot.gap_at > snapshot.base;
         }
         self.out = out;
         self.gap_at = snapshot.gap_at.min(end);

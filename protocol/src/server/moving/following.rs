@@ -118,6 +118,12 @@ impl<C> Session<C> {
             let _ = self.gap(GAP, bounds);
             self.told_missing(identity);
         }
+        let behind = self
+            .taken()
+            .and_then(|taken| taken.holder_may_have_missed(identity));
+        if let Some(position) = behind {
+            let _ = self.gap_behind(position, GAP, bounds);
+        }
         let pushed = self.append(item, bounds);
         let end = self.out.end();
         if let Some(taken) = self.taken() {
@@ -261,12 +267,26 @@ impl<C> Session<C> {
         for held in due.unwrap_or_default() {
             let _ = self.let_out(held, bounds);
         }
+        self.miss_what_was_not_forwarded(now, bounds);
         if let Some(moving) = self.moving.as_deref_mut() {
             moving.forget(now);
         }
         self.close_refs(lost, bounds);
         self.settle_dead();
         self.standing() == Standing::Home && self.inbox.has_work() && over
+    }
+
+    /// What a former holder was still to forward, and has not, when its time was over.
+    fn miss_what_was_not_forwarded(&mut self, now: Millis, bounds: &Bounds) {
+        let Some(moving) = self.moving.as_deref_mut() else {
+            return;
+        };
+        if moving.forwards_end().is_some_and(|end| end <= now)
+            && let Some(taken) = moving.taken.as_mut()
+            && taken.forwards_are_over()
+        {
+            let _ = self.gap(GAP, bounds);
+        }
     }
 
     pub(in crate::server) fn moving_deadline(&self) -> Option<Millis> {
@@ -280,16 +300,29 @@ impl<C> Moving<C> {
     fn forget(&mut self, now: Millis) {
         let over = |until: Millis| until <= now;
         let any = self.taken.as_ref().is_some_and(|taken| over(taken.until))
-            || self.former.iter().any(|(_, until)| over(*until));
+            || self.former.iter().any(|former| over(former.until));
         match self.last_call {
             None => self.last_call = any.then(|| now.plus(MARGIN_MS)),
             Some(last) if over(last) => {
                 self.last_call = None;
                 self.taken.take_if(|taken| over(taken.until));
-                self.former.retain(|(_, until)| !over(*until));
+                self.former.retain(|former| !over(former.until));
             }
             Some(_) => {}
         }
+    }
+
+    /// When what the holder was still to forward comes no more, if that has not been seen to. A
+    /// session that goes on takes along what it lacks.
+    fn forwards_end(&self) -> Option<Millis> {
+        if self.arriving.is_some() || self.frozen.is_some() || self.moved.is_some() {
+            return None;
+        }
+        let taken = self.taken.as_ref().filter(|taken| !taken.given_up())?;
+        let former = self.former.iter();
+        let former = former.filter(|former| former.node == taken.holder);
+        let last = former.map(|former| former.pushes_until).max();
+        Some(last.unwrap_or_default().plus(1))
     }
 
     fn deadline(&self) -> Millis {
@@ -302,7 +335,7 @@ impl<C> Moving<C> {
             None => taken.until.min(taken.next_due()),
         });
         let around = self.refs.values().filter_map(|owed| owed.until).min();
-        let all = [moved, running, taken, around];
+        let all = [moved, running, taken, self.forwards_end(), around];
         all.into_iter().flatten().min().unwrap_or(Millis::MAX)
     }
 }

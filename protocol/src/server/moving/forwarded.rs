@@ -33,7 +33,7 @@ impl<C> Session<C> {
             let early = Early::Forwarded(from.clone(), *identity, item.clone());
             return self.put_aside(early, item.len(), bounds);
         }
-        if !moving.came_from(from) {
+        if !moving.takes_pushes_of(from, now) {
             return Pushed::Known;
         }
         let Some(taken) = &mut moving.taken else {

@@ -58,6 +58,8 @@ pub(in crate::server) struct Taken {
     given_up: bool,
     /// Where the queue ended behind the newest push without a number, if it was put there here.
     other_at: u64,
+    /// A gap that the session came with says that the holder had missed something.
+    pub(super) holder_missed: bool,
     /// A gap has said that pushes without a number come before what is still to be forwarded.
     told_missing: bool,
 }
@@ -125,6 +127,7 @@ impl Taken {
                 .collect(),
             given_up: false,
             other_at: 0,
+            holder_missed: false,
             told_missing: false,
         };
         taken.missing_messages.retain(|id| !had.contains(id));
@@ -141,6 +144,11 @@ impl Taken {
             return false;
         }
         self.lacks_others() || self.streams.values().any(|stream| stream.is_missing())
+    }
+
+    /// Whatever is missing will not come.
+    pub(super) fn given_up(&self) -> bool {
+        self.given_up
     }
 
     /// Goes on where an earlier memory of this session at this node ended; gives what it held.
@@ -337,9 +345,7 @@ impl Taken {
     pub(super) fn appended(&mut self, identity: &Identity, end: u64) {
         if let Some((publisher, place)) = identity.place() {
             let stream = self.streams.entry(publisher).or_default();
-            if place >= stream.newest {
-                (stream.newest, stream.newest_at) = (place, end);
-            }
+            stream.appended(place, end);
         } else {
             self.other_at = end;
         }

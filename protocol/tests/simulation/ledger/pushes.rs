@@ -55,12 +55,15 @@ pub(crate) struct Seen {
     gap_at: u64,
     /// Holes whose gap must come soon: the bus was interrupted, and the node waits for its interest.
     holes: Vec<Hole>,
+    /// Something has come since the last check.
+    hears: bool,
 }
 
 struct Hole {
     missing: (usize, u64),
     published: u64,
-    seen: u64,
+    /// For so long the tab has heard more since.
+    heard: u64,
 }
 
 #[derive(Default)]
@@ -182,6 +185,7 @@ impl Pushes {
         let client = seen.client.as_ref().expect("it has been greeted");
         assert!(push.filter.admits(client), "tab {tab} saw a filtered push");
         seen.seen.insert((name.0, n), now);
+        seen.hears = true;
         totals.pushes_seen += 1;
         match seen.last.get(&name.0).copied() {
             Some((last, _)) if n < last && push.is_forgotten(now, lagging) => {}
@@ -196,7 +200,7 @@ impl Pushes {
                 seen.holes.push(Hole {
                     missing: (name.0, n),
                     published,
-                    seen: now,
+                    heard: 0,
                 });
             }
             // It was lost to the node that had the session then, and a gap told it. Another, which was
@@ -222,19 +226,22 @@ impl Pushes {
                     seen.holes.push(Hole {
                         missing: hole,
                         published,
-                        seen: now,
+                        heard: 0,
                     });
                 }
             }
         }
     }
 
-    /// The gap of an interruption must follow, soon.
-    pub(crate) fn check_slack(&self, now: u64) {
-        for (tab, seen) in &self.tabs {
-            for hole in &seen.holes {
+    /// The gap of an interruption must follow, soon: as time goes for a tab that hears. Over a
+    /// connection which is silent nobody can tell it anything.
+    pub(crate) fn check_slack(&mut self, since: u64) {
+        for (tab, seen) in &mut self.tabs {
+            let heard = std::mem::take(&mut seen.hears);
+            for hole in &mut seen.holes {
+                hole.heard += if heard { since } else { 0 };
                 assert!(
-                    now < hole.seen + self.slack,
+                    hole.heard < self.slack,
                     "tab {tab} lacks push {:?}, and no gap told it",
                     hole.missing
                 );

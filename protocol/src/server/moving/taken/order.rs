@@ -1,8 +1,9 @@
 //! Which pushes may stand before which, in a session whose pushes come by two ways.
 
 use super::Taken;
+use super::stream::Stream;
 use crate::rules::{Rule, holds};
-use crate::takeover::Identity;
+use crate::takeover::{Identity, Place};
 
 impl Taken {
     /// Whether nothing of its publisher can be missing between the queue's end and this push.
@@ -10,8 +11,11 @@ impl Taken {
         let Some((publisher, place)) = identity.place() else {
             return false;
         };
-        let newest = self.streams.get(&publisher).map(|stream| stream.newest);
-        newest.unwrap_or_default().is_followed_by(place) || !holds(Rule::HeldStandsBehindGap)
+        let next = match self.streams.get(&publisher) {
+            Some(stream) => stream.is_next(place),
+            None => Place::default().is_followed_by(place),
+        };
+        next || !holds(Rule::HeldStandsBehindGap)
     }
 
     /// The position behind all in line that a forward may have to come before: what is known to be
@@ -48,6 +52,28 @@ impl Taken {
     /// each that is forwarded stands behind a gap of its own.
     pub(in crate::server::moving) fn told_missing(&mut self, identity: &Identity) {
         self.told_missing |= identity.place().is_none();
+    }
+
+    /// Whether this own copy may be older than what the session came with: the holder had missed
+    /// something, as a gap there says, and of a push without a number nobody knows whether it was
+    /// this one. Said once: what comes behind that gap comes in the order of this node.
+    pub(in crate::server::moving) fn holder_may_have_missed(
+        &mut self,
+        identity: &Identity,
+    ) -> Option<u64> {
+        let other = identity.place().is_none();
+        (other && std::mem::take(&mut self.holder_missed)).then_some(self.end)
+    }
+
+    /// No more is forwarded. Says whether something with a number is missing that no gap has told.
+    /// Of the others it is not known for certain: equal ones are only counted.
+    pub(in crate::server::moving) fn forwards_are_over(&mut self) -> bool {
+        if self.given_up {
+            return false;
+        }
+        let untold = self.streams.values().any(Stream::is_missing_untold);
+        self.give_up_missing();
+        untold
     }
 
     /// Whether a push without a number is still to be forwarded.

@@ -16,6 +16,9 @@ pub(super) struct Stream {
     pub(super) newest: Place,
     /// Where the queue ended behind it, if it was put there here.
     pub(super) newest_at: u64,
+    /// Up to here nothing is missing that no gap tells. Before the newest, while the session has
+    /// come with a hole and nothing of the publisher was put in line since.
+    pub(super) whole: Place,
 }
 
 impl Stream {
@@ -29,25 +32,48 @@ impl Stream {
         let mut holes = holder.holes.clone();
         holes.sort_unstable();
         let newest = holes.iter().rev().fold(holder.last, last);
+        let singles: Vec<Place> = singles.collect();
+        let newest = singles.iter().copied().fold(newest, Place::max);
+        // What is forwarded comes in order: with the last of a hole all of it has come.
+        let mut open = holes
+            .iter()
+            .filter(|(_, upto)| upto.is_known() && !singles.contains(upto));
+        let whole = open.next().map_or(newest, |(after, _)| newest.min(*after));
         Stream {
-            newest: singles.fold(newest, Place::max),
+            newest,
+            whole,
             holder,
             ..Stream::default()
         }
     }
 
+    /// A push is in line, which ends at `end` now; whatever is missing before it has been told.
+    pub(super) fn appended(&mut self, place: Place, end: u64) {
+        if place >= self.newest {
+            (self.newest, self.newest_at) = (place, end);
+        }
+        self.whole = self.newest;
+    }
+
+    /// Whether nothing can be missing between the queue's end and this.
+    pub(super) fn is_next(&self, place: Place) -> bool {
+        place > self.newest && self.whole.is_followed_by(place)
+    }
+
     /// Whether the session still lacks something that this node heard and dropped before `place`.
     pub(super) fn lacks_before(&self, place: Place) -> bool {
         self.heard
-            .is_some_and(|heard| self.newest < heard && heard < place)
+            .is_some_and(|heard| self.whole < heard && heard < place)
     }
 
     /// The own copy of this came since the session was registered.
     pub(super) fn came(&mut self, place: Place) {
         self.own = self.own.max(Some(place));
         let first = self.heard.is_none();
-        if first || self.heard >= Some(place) {
-            // Or else the journal was asked a moment after the registration.
+        if first {
+            self.heard = Some(place.before_its_batch());
+        } else if self.heard >= Some(place) {
+            // The journal was asked a moment after the registration.
             self.heard = Some(place.before());
         }
     }
@@ -72,6 +98,14 @@ impl Stream {
             })
             .filter(|(after, upto)| after < upto)
             .collect()
+    }
+
+    /// The same, as far as no gap has told it.
+    pub(super) fn is_missing_untold(&self) -> bool {
+        let holes = self.holes(Place::LAST);
+        holes
+            .iter()
+            .any(|(_, upto)| upto.is_known() && *upto > self.whole)
     }
 
     /// Whether the holder has something that this node heard and dropped. Batches count from 1.

@@ -194,6 +194,106 @@ fn where_the_session_has_gone_on_that_gap_is_told_to_it_alone() {
     assert_eq!(c.written(), ["1", "gap"]);
 }
 
+/// After that the holder forwards for other sessions alone, which is not all of a publisher.
+#[test]
+fn pushes_are_taken_from_a_holder_for_as_long_only_as_it_forwards_all_of_them() {
+    let (mut a, mut b) = moved();
+    let forward = |seq: u64| Forward::Push {
+        from: node("a"),
+        target: Target::All,
+        filter: Filter::None,
+        identity: numbered(seq).identity,
+        codec: CODEC,
+        event: b"\x82ft/push\x03".to_vec().into(),
+    };
+    for late in [&mut a, &mut b] {
+        late.later(10_000);
+    }
+    // At the edge it still counts.
+    b.told_by(&forward(3));
+    for late in [&mut a, &mut b] {
+        late.later(1);
+    }
+    assert_eq!(a.hear(&numbered(4)), Some(Pushed::Over));
+    b.told_by(&forward(5));
+    b.later(1_500);
+    assert_eq!(b.written(), ["3"]);
+    b.hear_all([3, 4, 5]);
+    assert_eq!(b.written(), ["4", "5"]);
+}
+
+#[test]
+fn what_was_not_forwarded_in_that_time_is_told_as_a_gap() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1]);
+    b.hear_all([1, 2]);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    let bounds = b.bounds.clone();
+    let told_at = b.now.plus(10_001);
+    assert_eq!(b.session().deadline(&bounds), Some(told_at));
+    b.later(10_000);
+    assert_eq!(b.written(), ["1"]);
+    b.later(1);
+    assert_eq!(b.written(), ["gap"]);
+    assert_eq!(b.session().debtor(), None);
+    b.hear_all([3]);
+    b.later(5_000);
+    assert_eq!(b.written(), ["3"]);
+}
+
+#[test]
+fn a_hole_that_a_gap_has_told_is_not_told_once_more() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1]);
+    b.hear_all([1, 2]);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    b.hear_all([3]);
+    assert_eq!(b.written(), ["1", "gap", "3"]);
+    b.later(11_000);
+    assert_eq!(b.written(), NOTHING);
+}
+
+/// What `b` dropped as a stranger's, and `a` has not heard yet, is a hole when `a` has the session again.
+#[test]
+fn a_forward_stands_behind_a_gap_when_the_session_came_with_a_hole() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    a.hear_all([1]);
+    b.hear_all([1, 2]);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    // Number 3 is for somebody else.
+    let others = numbered(3).identity;
+    b.journal.note(&Target::Anonymous, &others, b.now);
+    let mut take = Take::begin(&mut a, "b", 3, 0, 2);
+    assert_eq!(take.run(&mut a, &mut b), Finish::Taken);
+    a.attach(3, Some(0));
+    b.hear_all([4, 5]);
+    carry(&mut [&mut a, &mut b]);
+    a.later(1_000);
+    assert_eq!(a.written(), ["1", "gap", "4", "5"]);
+    a.hear_all([2]);
+    assert_eq!(a.written(), ["gap", "2"]);
+}
+
+/// Its first pushes were for others, and nobody knows here whether there were any.
+#[test]
+fn a_publisher_that_is_new_leaves_no_hole() {
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.hear_all([4]);
+    let mut take = Take::begin(&mut c, "b", 3, 0, 2);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    c.attach(3, Some(0));
+    c.hear_all([4, 5]);
+    c.later(11_000);
+    assert_eq!(c.written(), ["4", "5"]);
+}
+
 #[test]
 fn a_holder_that_lags_in_nothing_owes_nothing() {
     let (_, mut b) = moved();

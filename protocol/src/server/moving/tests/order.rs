@@ -102,3 +102,21 @@ fn a_held_forward_without_a_number_stands_behind_a_gap_after_what_came_before_it
     b.later(1_000);
     assert_eq!(b.written(), ["gap", "4", "gap", "3"]);
 }
+
+/// `a` was cut off while 1 was pushed, and has told a gap. What it has behind that may be later than 1.
+#[test]
+fn what_a_holder_with_a_gap_has_not_had_stands_behind_another() {
+    let (mut a, mut b) = (Node::home(), Node::new("b"));
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    b.hear(&plain(1));
+    let bounds = a.bounds.clone();
+    a.session().gap("bus-down", &bounds);
+    a.hear(&plain(2));
+    b.hear(&plain(2));
+    b.hear(&plain(3));
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    assert_eq!(b.written(), ["gap", "2", "gap", "1", "3"]);
+    b.hear(&plain(4));
+    assert_eq!(b.written(), ["4"]);
+}
