@@ -4,15 +4,13 @@ mod take;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use parking_lot::Mutex;
 use tengen_protocol::server::Standing;
 use tengen_protocol::{ClientHello, Codec, SessionId, Transport, Uid};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,8 +28,6 @@ pub(crate) struct Arrivals {
     parts: Parts,
     /// Sessions that may be on their way here at once.
     room: Arc<Semaphore>,
-    /// The sessions that are, each with the word that it is over: one takeover serves all hellos.
-    under_way: Arc<Mutex<HashMap<SessionId, watch::Receiver<()>>>>,
 }
 
 /// What [`Arrivals`] are made from.
@@ -57,25 +53,11 @@ struct Guest {
     context: Arc<Connected>,
 }
 
-/// A session's place among those under way; dropping it lets the others have a look.
-struct Lease {
-    session: SessionId,
-    under_way: Arc<Mutex<HashMap<SessionId, watch::Receiver<()>>>>,
-    _over: watch::Sender<()>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.under_way.lock().remove(&self.session);
-    }
-}
-
 impl Arrivals {
     pub(crate) fn new(parts: Parts) -> Arc<Arrivals> {
         let room = parts.hub.config().max_arriving;
         Arc::new(Arrivals {
             room: Arc::new(Semaphore::new(room)),
-            under_way: Arc::default(),
             parts,
         })
     }
@@ -135,7 +117,7 @@ impl Arrivals {
     /// Sees to it that the session is here, if it can be.
     async fn bring(self: &Arc<Self>, guest: Guest) -> Result<(), HelloRefused> {
         let lease = loop {
-            match self.enter(&guest.session) {
+            match self.parts.moves.under_way.enter(&guest.session) {
                 Ok(lease) => break lease,
                 // Of two hellos at once the attempt decides, when the session is here.
                 Err(mut over) => {
@@ -160,21 +142,6 @@ impl Arrivals {
             let _ = tell.send(brought.unwrap_or(Err(HelloRefused::NotOpen)));
         });
         told.await.unwrap_or(Err(HelloRefused::NotOpen))
-    }
-
-    fn enter(&self, session: &SessionId) -> Result<Lease, watch::Receiver<()>> {
-        let mut under_way = self.under_way.lock();
-        if let Some(over) = under_way.get(session) {
-            return Err(over.clone());
-        }
-        let (over, wait) = watch::channel(());
-        under_way.insert(session.clone(), wait);
-        drop(under_way);
-        Ok(Lease {
-            session: session.clone(),
-            under_way: Arc::clone(&self.under_way),
-            _over: over,
-        })
     }
 
     /// Whether the session is to be looked for at other nodes.

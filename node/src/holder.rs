@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tengen_bus::Message;
 use tengen_protocol::server::{Released, Standing};
-use tengen_protocol::takeover::{Answer, Release, TakeId, ToNode};
+use tengen_protocol::takeover::{Answer, RELEASE_TIMEOUT_MS, Release, TakeId, ToNode};
 use tengen_protocol::{ErrorCode, Refusal, SessionId};
 
 use crate::hub::Hub;
@@ -18,6 +18,9 @@ use crate::peers::{Answering, Doors};
 pub(crate) const DOOR: &str = "takeover";
 /// How long a cut waits for the pushes before it; without them the session is told of a gap.
 const FENCE: Duration = Duration::from_millis(500);
+/// How long a question to everybody waits for a session that is still on its way here. Its asker
+/// waits for [`RELEASE_TIMEOUT_MS`], and the fence has to be back by then.
+const ARRIVAL: Duration = Duration::from_millis(RELEASE_TIMEOUT_MS).saturating_sub(FENCE);
 /// Questions answered at once. Each waits for a fence at most; their askers retry.
 const MAX_UNDER_WAY: usize = 8192;
 
@@ -60,6 +63,9 @@ impl Holder {
             if release.by == this.hub.config().node {
                 return None;
             }
+            // Whoever asks everybody has found it nowhere: it may be just coming here.
+            let settled = this.moves.under_way.settled(&release.session, ARRIVAL);
+            settled.await;
             match this.release(&release).await {
                 Answer::NotMine => None,
                 answer => Some(answer.encode()),

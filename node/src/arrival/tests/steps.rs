@@ -188,6 +188,32 @@ async fn a_hello_at_the_holder_voids_the_takeover() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_moves_on_while_its_session_arrives_goes_on_with_it() {
+    let net = LocalNet::new();
+    let faults = Losing::on(&net);
+    let (a, b, old) = with_a_push(&net).await;
+    let c = node(&net, "c").await;
+    let id = old.id();
+    let tab = b.tab(b.hello(2, Some(&id)).await.expect("taken"));
+    // On its way back to a, the yes of b is lost: until a has asked once more, it is nobody's.
+    faults.lose_after(1, net.id(&b.bus), "_INBOX", 1);
+    let moves_on = async {
+        eventually("the yes is lost", || {
+            faults.lost.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        c.hello(4, Some(&id)).await
+    };
+    let (_, at_c) = tokio::join!(a.hello(3, Some(&id)), moves_on);
+    let mut at_c = c.tab(at_c.expect("a session"));
+    assert!(at_c.resumed(), "the question to everybody waits for a");
+    drop(tab);
+    b.push(2).await;
+    at_c.until(2).await;
+    assert_eq!(at_c.events, ["t/n 1", "t/n 2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_hellos_at_one_node_share_a_takeover_and_the_higher_attempt_wins() {
     let net = LocalNet::new();
     let (a, b, old) = with_a_push(&net).await;

@@ -12,6 +12,8 @@ use tengen_protocol::server::Released;
 use tengen_protocol::takeover::{Answer, Release, ToNode};
 use tengen_protocol::{Millis, NodeId, SessionId};
 
+/// For so long a question to everybody waits for a session that is still arriving.
+const ARRIVAL: u64 = 500;
 /// An answer about a debt is late after this.
 const DEBT_TIMEOUT: u64 = 1_000;
 /// The pause between two questions about debts, in sweeps.
@@ -29,7 +31,13 @@ pub(crate) struct Cutting {
 impl World {
     pub(crate) fn asked_as_holder(&mut self, node: usize, reply: ReplyTo, body: &Bytes) {
         match ToNode::decode(body).expect("our own question") {
-            ToNode::Release(release) => self.release(node, reply, release),
+            ToNode::Release(release) => {
+                let take = self.nodes[node].takes.get_mut(&release.session);
+                match take.filter(|_| reply.everyone) {
+                    Some(take) => take.asked.push((reply, release, self.now + ARRIVAL)),
+                    None => self.release(node, reply, release),
+                }
+            }
             ToNode::Done { session, take } => {
                 let now = Millis(self.now);
                 let answer = match self.nodes[node].homes.get_mut(&session) {
@@ -50,7 +58,7 @@ impl World {
         }
     }
 
-    fn release(&mut self, node: usize, reply: ReplyTo, release: Release) {
+    pub(crate) fn release(&mut self, node: usize, reply: ReplyTo, release: Release) {
         let now = Millis(self.now);
         let Some(home) = self.nodes[node].homes.get_mut(&release.session) else {
             return self.answer(node, reply, &Answer::NotMine);

@@ -1,7 +1,7 @@
 //! A node takes a session over: registered first, asked for, attached once it is home.
 
 use super::Home;
-use super::asking::{Asker, Came};
+use super::asking::{Asker, Came, ReplyTo};
 use crate::bus::Face;
 use crate::world::{Happening, World};
 use tengen_protocol::rules::{Rule, holds};
@@ -16,6 +16,8 @@ pub(crate) struct Take {
     guest: (u64, ClientHello),
     /// Hellos of the same session that came meanwhile.
     waiting: Vec<(u64, ClientHello)>,
+    /// Other nodes that have asked everybody for it meanwhile, and until when they wait.
+    pub(crate) asked: Vec<(ReplyTo, Release, u64)>,
     /// It is asked for as another user: nothing of it may come here.
     apart: Option<Session<()>>,
     /// The last answer was late.
@@ -100,6 +102,7 @@ impl World {
             taker,
             guest: (wire, hello.clone()),
             waiting: Vec::new(),
+            asked: Vec::new(),
             apart,
             late: false,
             everyone: matches!(step, Step::AskEveryone { .. }),
@@ -229,6 +232,11 @@ impl World {
         }
         for (wire, hello) in take.waiting {
             self.greet(wire, &hello);
+        }
+        for (reply, release, until) in take.asked {
+            if self.now <= until {
+                self.release(node, reply, release);
+            }
         }
     }
 
