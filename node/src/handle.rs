@@ -145,8 +145,9 @@ impl<'a> SendTo<'a> {
 
     /// Asks whom it reaches: awaited, it gives the [`Report`] instead of nothing. That takes as long
     /// as the nodes that have the user need to count, a few milliseconds, and at most 300 when one
-    /// of them is silent; for a user who is nowhere 50. A plain push pays nothing for it; this one costs a
-    /// small message per such node, and one for the answer.
+    /// of them is silent, or 800 when that is the one that was to answer; for a user who is nowhere 50.
+    /// After 2 s it is [`ReportError::Silent`]. A plain push pays nothing for it; this one costs a
+    /// small message per such node, one for the answer, and one to the node that stands by.
     ///
     /// ```no_run
     /// # async fn example(handle: tengen_node::Handle) -> Result<(), tengen_node::ReportError> {

@@ -57,8 +57,8 @@ pub enum ReportError {
     /// The bus did not take the push: it reached nobody.
     #[error(transparent)]
     Push(#[from] PushError),
-    /// It was pushed, and no report came within a second: no node was ready to put it together, or
-    /// the one that did so has just gone. Repeating the push would repeat it to whom it reached,
+    /// It was pushed, and no report came within two seconds: no node was ready to put it together, or
+    /// the one that did so has just gone, and with it the next one. Repeating the push would repeat it to whom it reached,
     /// unless it has an id.
     #[error("pushed, and nobody reported whom it reached")]
     Silent,
@@ -84,9 +84,9 @@ impl From<PublishError> for PushError {
     }
 }
 
-/// How long the report of an own push is awaited. It comes within 300 ms; the rest is for a machine
-/// that has too much to do.
-const REPORT_LIMIT: Duration = Duration::from_secs(1);
+/// How long the report of an own push is awaited. It comes within 300 ms, and within 800 ms when the
+/// node that was to answer has died; the rest is for a machine that has too much to do.
+const REPORT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The publishing half of a node.
 pub(crate) struct Pusher {

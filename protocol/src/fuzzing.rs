@@ -16,7 +16,7 @@ use crate::presence::{
 };
 use crate::raw_event::RawEvent;
 use crate::relay::{FromHome, ToHome};
-use crate::report::Counts;
+use crate::report::{About, Counts, Report};
 use crate::server::{Bounds, Released, Session};
 use crate::subject::{SendTo, Subjects, decode_token, encode_token};
 use crate::takeover::{
@@ -180,7 +180,12 @@ pub fn presence(bytes: &[u8]) {
 /// What nodes tell each other to serve a poll, and of whom a push has reached.
 pub fn relay(bytes: &[u8]) {
     let bytes = &Bytes::copy_from_slice(bytes);
-    reads_the_same!(bytes: ToHome, FromHome, Counts);
+    reads_the_same!(bytes: ToHome, FromHome, Counts, About);
+    if let Some(read) = Report::from_batch_json(bytes) {
+        let (seq, index, report) = read;
+        let written = report.to_batch_json(seq, index);
+        assert_eq!(Report::from_batch_json(&written), Some(read));
+    }
 }
 
 /// A session that was installed from any bytes at all is either given up, or serves its client and

@@ -2,10 +2,12 @@
 //!
 //! Every node that has clients of a user, or should have some, sends a count to the user's first
 //! ready node in [`rendezvous`] order. That one knows from the roster whom to expect, and answers
-//! the publisher once: a [`Collector`].
+//! the publisher once: a [`Collector`]. The second one in that order answers when the first does not
+//! say that it has: a [`Standby`].
 
 mod collector;
 mod counts;
+mod standby;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +21,8 @@ use crate::limits::Limits;
 use crate::value::Value;
 
 pub use collector::{Collector, Full};
-pub use counts::{BadCounts, Counts, MAX_COUNTS};
+pub use counts::{About, BadCounts, Counts, MAX_COUNTS, Word};
+pub use standby::{Counted, Orphan, STANDBY_MS, Standby};
 
 /// A report is answered after this, whoever is missing, in milliseconds.
 pub const WAIT_MS: u64 = 250;
@@ -136,14 +139,29 @@ pub fn rendezvous<'n>(
     key: &[u8],
     nodes: impl IntoIterator<Item = &'n NodeId>,
 ) -> Option<&'n NodeId> {
+    rendezvous_two(key, nodes).map(|(first, _)| first)
+}
+
+/// The first and the second of `nodes` in the [`rendezvous`] order of `key`.
+pub fn rendezvous_two<'n>(
+    key: &[u8],
+    nodes: impl IntoIterator<Item = &'n NodeId>,
+) -> Option<(&'n NodeId, Option<&'n NodeId>)> {
     // A node id has at most 40 bytes.
     let mut bytes = Vec::with_capacity(key.len() + 1 + 40);
     bytes.extend_from_slice(key);
     bytes.push(0);
     let from = bytes.len();
-    nodes.into_iter().max_by_key(|node| {
+    let (mut first, mut second) = (None, None);
+    for node in nodes {
         bytes.truncate(from);
         bytes.extend_from_slice(node.as_str().as_bytes());
-        (xxh3_64(&bytes), *node)
-    })
+        let this = Some((xxh3_64(&bytes), node));
+        if this > first {
+            (first, second) = (this, first);
+        } else {
+            second = second.max(this);
+        }
+    }
+    first.map(|(_, first)| (first, second.map(|(_, second)| second)))
 }

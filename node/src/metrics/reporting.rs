@@ -10,6 +10,7 @@ metrics! {
         Counter asked = "asked_total": "Delivery reports that this node was to put together.";
         Counter answered = "answered_total": "Delivery reports sent.";
         Counter missing = "missing_total": "Nodes that were missing in those reports.";
+        Counter taken_over = "taken_over_total": "Reports that the node which was to answer them did not answer, so that this one did.";
         Counter refused = "refused_total": "Reports and counts not taken because too many reports were under way.";
         Counter unready = "unready_total": "Pushes that asked for a report while no node was ready.";
         Counter strays = "strays_total": "Counts that came too late, or for a report this node was not asked for.";

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use tengen_bus::{Bus, Publish};
 use tengen_protocol::NodeId;
-use tengen_protocol::report::{Counts, MAX_COUNTS, ReportId};
+use tengen_protocol::report::{About, Counts, MAX_COUNTS, ReportId, Word};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::DOOR;
+use super::{ABOUT, DOOR};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 
@@ -23,8 +23,10 @@ pub(super) struct Outgoing {
 }
 
 enum Out {
-    Answer(Publish),
+    /// And who stands by for it.
+    Answer(Publish, Option<(NodeId, ReportId)>),
     Count(NodeId, ReportId, u64),
+    About(NodeId, Word, ReportId),
 }
 
 impl Outgoing {
@@ -41,12 +43,17 @@ impl Outgoing {
         Outgoing { line, metrics }
     }
 
-    pub(super) fn answer(&self, answer: Publish) {
-        self.put(Out::Answer(answer));
+    /// Sends an answer; what stood by for it is told so once it is on the bus, and only then.
+    pub(super) fn answer(&self, answer: Publish, standby: Option<(NodeId, ReportId)>) {
+        self.put(Out::Answer(answer, standby));
     }
 
     pub(super) fn count(&self, to: &NodeId, report: ReportId, clients: u64) {
         self.put(Out::Count(to.clone(), report, clients));
+    }
+
+    pub(super) fn say(&self, to: NodeId, word: Word, report: ReportId) {
+        self.put(Out::About(to, word, report));
     }
 
     fn put(&self, out: Out) {
@@ -65,18 +72,24 @@ async fn send(
 ) {
     let mut drained = Vec::new();
     let mut counts = BTreeMap::<NodeId, Vec<(ReportId, u64)>>::new();
+    let mut about = BTreeMap::<(NodeId, Word), Vec<ReportId>>::new();
     // What has come together goes together: at most one message per node and drain.
     while waiting.recv_many(&mut drained, MAX_COUNTS).await > 0 {
         for out in drained.drain(..) {
             match out {
                 // The bus may be down; then the asker runs into its own deadline.
-                Out::Answer(answer) => {
-                    if bus.publish(answer).await.is_err() {
-                        metrics.reports.unsent.increment();
+                Out::Answer(answer, standby) => match (bus.publish(answer).await, standby) {
+                    (Ok(()), Some((to, report))) => {
+                        about.entry((to, Word::Answered)).or_default().push(report);
                     }
-                }
+                    (Ok(()), None) => {}
+                    (Err(_), _) => metrics.reports.unsent.increment(),
+                },
                 Out::Count(to, report, clients) => {
                     counts.entry(to).or_default().push((report, clients));
+                }
+                Out::About(to, word, report) => {
+                    about.entry((to, word)).or_default().push(report);
                 }
             }
         }
@@ -89,6 +102,17 @@ async fn send(
             match told {
                 Ok(()) => metrics.reports.counts_sent.add(many),
                 Err(_) => metrics.reports.unsent.add(many),
+            }
+        }
+        while let Some(((to, word), reports)) = about.pop_first() {
+            let (many, node) = (reports.len() as u64, node.clone());
+            let about = About {
+                node,
+                word,
+                reports,
+            };
+            if peers.tell(&to, ABOUT, about.encode()).await.is_err() {
+                metrics.reports.unsent.add(many);
             }
         }
     }

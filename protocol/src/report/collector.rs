@@ -10,7 +10,7 @@ use crate::millis::Millis;
 
 /// Equal requests that share a report, and nodes that count for one: more than any cluster has. Beyond
 /// it they are refused like further reports, or one report could take all the memory there is.
-const MAX_SHARING: usize = 1_024;
+pub(super) const MAX_SHARING: usize = 1_024;
 
 /// No further report can be collected now; its asker gets no answer from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

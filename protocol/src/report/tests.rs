@@ -236,3 +236,112 @@ fn names_of_different_reports_differ() {
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
     assert_eq!(distinct.len(), ids.len());
 }
+
+#[test]
+fn f63_the_second_in_line_takes_over_what_the_first_has_not_answered() {
+    let mut standby = Standby::new(10);
+    standby.stand_by(1, "answered", nodes(&["a"]), NOW);
+    standby.stand_by(2, "orphan", nodes(&["a", "b"]), NOW);
+    standby.stand_by(2, "equal", nodes(&["a", "b"]), NOW.plus(1));
+    standby.answered(1, NOW.plus(3));
+    assert_eq!(standby.next(), Some(NOW.plus(STANDBY_MS)));
+    assert_eq!(standby.tick(NOW.plus(STANDBY_MS - 1)), []);
+    let orphan = Orphan {
+        id: 2,
+        askers: ["orphan", "equal"].into_iter().collect(),
+        expected: nodes(&["a", "b"]).into_iter().collect(),
+    };
+    assert_eq!(standby.tick(NOW.plus(STANDBY_MS)), [orphan]);
+    assert!(standby.is_empty());
+    assert_eq!(standby.next(), None);
+}
+
+#[test]
+fn f63_a_first_one_whose_word_overtakes_the_push_is_not_answered_for_again() {
+    let mut standby = Standby::new(10);
+    standby.answered(1, NOW);
+    standby.stand_by(1, "asker", nodes(&["a"]), NOW.plus(20));
+    assert!(standby.is_empty(), "the word is used up");
+    // And a word for a push that never comes is forgotten.
+    standby.answered(2, NOW);
+    assert_eq!(standby.tick(NOW.plus(1_999)), []);
+    assert_eq!(standby.len(), 1);
+    assert_eq!(standby.tick(NOW.plus(2_000)), []);
+    assert!(standby.is_empty());
+}
+
+#[test]
+fn f63_equal_requests_need_a_word_each_in_whatever_order() {
+    // Both words overtake: neither push is answered for again.
+    let mut standby = Standby::new(10);
+    standby.answered(1, NOW);
+    standby.answered(1, NOW);
+    standby.stand_by(1, "one", nodes(&["a"]), NOW.plus(1));
+    standby.stand_by(1, "other", nodes(&["a"]), NOW.plus(2));
+    assert!(standby.is_empty());
+    // One of them does.
+    standby.stand_by(1, "one", nodes(&["a"]), NOW);
+    standby.answered(1, NOW.plus(1));
+    standby.answered(1, NOW.plus(1));
+    standby.stand_by(1, "other", nodes(&["a"]), NOW.plus(2));
+    assert!(standby.is_empty());
+    // The first one has answered one, and dies.
+    standby.stand_by(1, "equal", nodes(&["a"]), NOW);
+    standby.stand_by(1, "equal", nodes(&["a"]), NOW);
+    standby.answered(1, NOW.plus(1));
+    let orphans = standby.tick(NOW.plus(STANDBY_MS));
+    assert_eq!(orphans.len(), 1);
+    assert_eq!(orphans[0].askers.as_slice(), ["equal"]);
+}
+
+#[test]
+fn nobody_makes_a_second_in_line_keep_more_than_its_bound() {
+    let mut standby = Standby::new(2);
+    for id in 0..10 {
+        standby.stand_by(id, "asker", nodes(&["a"]), NOW);
+        standby.answered(100 + id, NOW);
+    }
+    assert_eq!(standby.len(), 2);
+    assert_eq!(standby.tick(NOW.plus(STANDBY_MS)).len(), 1);
+    standby.tick(NOW.plus(2_000));
+    assert!(standby.is_empty());
+    for _ in 0..5_000 {
+        standby.stand_by(1, "equal", nodes(&["a"]), NOW);
+    }
+    assert_eq!(standby.tick(NOW.plus(STANDBY_MS))[0].askers.len(), 1_024);
+}
+
+#[test]
+fn what_was_counted_is_remembered_for_two_seconds_and_within_its_bound() {
+    let mut counted = Counted::new(3);
+    for id in 0..5 {
+        counted.remember(id, 10 + id as u64, NOW);
+    }
+    assert_eq!(
+        [4, 0, 2].map(|id| counted.of(id)),
+        [Some(14), None, Some(12)]
+    );
+    // An equal request a second later is remembered from then on, and no number twice.
+    counted.remember(4, 24, NOW.plus(1_000));
+    counted.remember(9, 19, NOW.plus(2_000));
+    assert_eq!(
+        [2, 4, 9].map(|id| counted.of(id)),
+        [None, Some(24), Some(19)]
+    );
+    counted.remember(10, 20, NOW.plus(3_000));
+    assert_eq!([4, 9].map(|id| counted.of(id)), [None, Some(19)]);
+}
+
+#[test]
+fn the_second_in_line_is_who_would_be_first_without_the_first() {
+    let all = nodes(&["n1", "n2", "n3", "n4", "n5"]);
+    for n in 0..100 {
+        let key = format!("user-{n}");
+        let (first, second) = rendezvous_two(key.as_bytes(), &all).unwrap();
+        let others: Vec<_> = all.iter().filter(|node| *node != first).cloned().collect();
+        assert_eq!(second, rendezvous(key.as_bytes(), &others), "{key}");
+        assert_eq!(Some(first), rendezvous(key.as_bytes(), &all), "{key}");
+    }
+    assert_eq!(rendezvous_two(b"alone", &all[..1]), Some((&all[0], None)));
+    assert_eq!(rendezvous_two(b"nobody", &[]), None);
+}

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use tengen_protocol::report::rendezvous;
-use tengen_protocol::report::{BadCounts, Counts, MAX_COUNTS, Report, id_in_batch, id_of_request};
+use tengen_protocol::report::{
+    About, BadCounts, Counts, MAX_COUNTS, Report, Word, id_in_batch, id_of_request,
+};
 use tengen_protocol::{Codec, Data, NodeId, Value};
 
 use crate::golden;
@@ -27,6 +29,56 @@ fn counts() -> Vec<(&'static str, Counts)> {
         ),
         ("none", of(vec![])),
     ]
+}
+
+fn about() -> Vec<(&'static str, About)> {
+    let of = |word, reports| About {
+        node: node("n1"),
+        word,
+        reports,
+    };
+    let (one, other) = (
+        id_in_batch(0xabc, 300, 4),
+        id_of_request("_INBOX.a.1", 7, 0),
+    );
+    vec![
+        ("answered", of(Word::Answered, vec![one, other])),
+        ("count again", of(Word::Recount, vec![one])),
+    ]
+}
+
+#[test]
+fn c2_what_the_first_and_the_second_in_line_say_has_golden_bytes() {
+    let file = golden::file("bus.json");
+    let golden = golden::list(&file["report"], "about");
+    assert_eq!(golden.len(), about().len());
+    for ((name, message), golden) in about().into_iter().zip(golden) {
+        assert_eq!(name, golden::text(golden, "name"));
+        let bytes = message.encode();
+        assert_eq!(
+            golden::show(Codec::Cbor, &bytes),
+            golden::text(golden, "hex")
+        );
+        assert_eq!(About::decode(&bytes), Ok(message));
+        for end in 0..bytes.len() {
+            assert!(About::decode(&bytes.slice(..end)).is_err(), "{name} {end}");
+        }
+        assert!(matches!(
+            Counts::decode(&bytes),
+            Err(BadCounts::Kind(49 | 50))
+        ));
+    }
+    let (_, counts) = counts().remove(0);
+    assert_eq!(About::decode(&counts.encode()), Err(BadCounts::Kind(48)));
+    let many = About {
+        node: node("n1"),
+        word: Word::Recount,
+        reports: vec![1; MAX_COUNTS + 1],
+    };
+    assert!(matches!(
+        About::decode(&many.encode()),
+        Err(BadCounts::Malformed(_))
+    ));
 }
 
 #[test]
