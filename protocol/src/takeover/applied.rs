@@ -42,6 +42,8 @@ pub(crate) struct Upto {
     pub(crate) last: Place,
     /// What is missing before `last`: from behind the first place up to and including the second.
     pub(crate) holes: Vec<(Place, Place)>,
+    /// Of those up to here the session has been told by a gap, or they were for nobody.
+    pub(crate) told: Place,
 }
 
 impl Upto {
@@ -63,7 +65,7 @@ impl Applied {
     ) -> Applied {
         let upto = |last| Upto {
             last,
-            holes: Vec::new(),
+            ..Upto::default()
         };
         Applied {
             publishers: publishers
@@ -84,7 +86,9 @@ impl Applied {
             let holes =
                 holes.flat_map(|(after, upto)| place(*after).into_iter().chain(place(*upto)));
             let head = [wide(*publisher)].into_iter().chain(place(upto.last));
-            Value::Array(head.chain(holes).collect())
+            let told = Some(upto.told).filter(|told| *told != Place::default());
+            let told = told.into_iter().flat_map(place);
+            Value::Array(head.chain(holes).chain(told).collect())
         });
         let aged = |list: &[(u128, u64)]| {
             let list = list.iter();
@@ -127,8 +131,16 @@ impl Applied {
             let mut fields = list.list()?;
             let publisher = fields.wide()?;
             let last = place(&mut fields)?;
-            let holes = fields.all(|fields| Ok((place(fields)?, place(fields)?)))?;
-            Ok((publisher, Upto { last, holes }))
+            let mut holes = Vec::new();
+            while fields.left() > 2 {
+                holes.push((place(&mut fields)?, place(&mut fields)?));
+            }
+            // Of most sessions, and by a node of an earlier version, nothing is said of it.
+            let told = match fields.left() {
+                0 => Place::default(),
+                _ => place(&mut fields)?,
+            };
+            Ok((publisher, Upto { last, holes, told }))
         })?;
         let singles = fields.list()?.all(Fields::identity)?;
         let aged = |fields: &mut Fields| {

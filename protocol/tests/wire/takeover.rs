@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use tengen_protocol::server::{Bounds, Released, Session};
-use tengen_protocol::takeover::{Answer, BadMessage, Forward, Identity, Journal, Release, ToNode};
+use tengen_protocol::takeover::{
+    Answer, BadMessage, Finish, Forward, Heard, Identity, Journal, Release, Step, Taker, ToNode,
+};
 use tengen_protocol::{
     ClientFrame, ClientHello, ClientId, Codec, Data, ErrorCode, EventId, Filter, Millis, NodeId,
     OutFrame, Refusal, SessionId, Target, Transport, Uid, Value,
@@ -37,6 +39,14 @@ fn release() -> Release {
         codec: Codec::Cbor,
         by: node("n2"),
         part: 0,
+    }
+}
+
+/// Nothing has been written, so the client can have received nothing.
+fn release_of_all() -> Release {
+    Release {
+        received: 0,
+        ..release()
     }
 }
 
@@ -82,6 +92,10 @@ fn answers() -> Vec<(&'static str, Answer)> {
     vec![
         ("a part", part),
         ("a whole session", whole_session()),
+        (
+            "a session that goes on to a third node",
+            session_that_goes_on(),
+        ),
         ("granted", Answer::Granted),
         ("void", Answer::Void),
         ("lower attempt", Answer::LowerAttempt),
@@ -243,15 +257,83 @@ fn whole_session() -> Answer {
         journal.note(&Target::All, &identity, now);
     }
     let later = now.plus(20);
-    // Nothing has been written, so the client can have received nothing.
-    let release = Release {
-        received: 0,
-        ..release()
-    };
+    let release = release_of_all();
     assert_eq!(session.release(&release, later), Released::Fence);
     let applied = journal.extract(Some(&alice()), later);
     session.cut(release.take, true, applied, later, &bounds);
     session.part(&node("n1"), release.take, 0)
+}
+
+/// What came of a part that node `n2` was told.
+fn told(part: Answer, session: &mut Session<()>, now: Millis) -> (Taker, Step) {
+    let mut taker = Taker::new(release_of_all(), Some(node("n1")));
+    taker.start();
+    let step = taker.heard(Heard::Answer(part), session, now, &Bounds::default());
+    (taker, step)
+}
+
+fn arriving() -> Session<()> {
+    Session::arriving(session(), client(), Some(alice()), Codec::Cbor, ())
+}
+
+/// The same session, cut at the next node: its handler, and with it a request, is at the first one,
+/// and of a push that the first one never had a gap has told.
+fn session_that_goes_on() -> Answer {
+    let (bounds, now) = (Bounds::default(), Millis(10_040));
+    let numbered = |seq| Identity::Batched {
+        publisher: 0x0f,
+        seq,
+        index: 0,
+        message: 0,
+    };
+    let mut journal = Journal::new();
+    journal.note(&Target::All, &numbered(301), now);
+    let mut session = arriving();
+    session.heard_before(journal.extract(Some(&alice()), now), now);
+    let (mut taker, step) = told(whole_session(), &mut session, now);
+    assert!(matches!(step, Step::Ask { .. }), "{step:?}");
+    let yes = Heard::Answer(Answer::Granted);
+    let step = taker.heard(yes, &mut session, now, &bounds);
+    assert_eq!(step, Step::Finished(Finish::Taken));
+    let frame = OutFrame::event(
+        Codec::Cbor,
+        &EventId::parse("a/b").expect("an event id"),
+        &Data::null(Codec::Cbor),
+    );
+    session.push(&frame.expect("a frame"), &numbered(302), &bounds);
+    journal.note(&Target::All, &numbered(302), now);
+    let later = now.plus(20);
+    let release = Release {
+        take: 0x10,
+        attempt: 3,
+        by: node("n3"),
+        ..release_of_all()
+    };
+    assert_eq!(session.release(&release, later), Released::Fence);
+    let applied = journal.extract(Some(&alice()), later);
+    session.cut(release.take, true, applied, later, &bounds);
+    session.part(&node("n2"), release.take, 0)
+}
+
+#[test]
+fn a_session_is_taken_from_a_node_that_says_nothing_of_ways_or_refused_frames() {
+    // The ways, and before them the refused frames: an earlier version ends before.
+    for (elements, end) in [(15, 0), (13, 2), (11, 4)] {
+        let mut part = whole_session();
+        let Answer::Part { body, .. } = &mut part else {
+            panic!("no part");
+        };
+        let mut short = body.to_vec();
+        assert_eq!(short[0], 0x80 | 15);
+        assert!(short.ends_with(&[0, 0, 0x80, 0x80]));
+        short[0] = 0x80 | elements;
+        short.truncate(short.len() - end);
+        *body = short.into();
+        let mut session = arriving();
+        let (_, step) = told(part, &mut session, Millis(10_040));
+        assert!(matches!(step, Step::Ask { .. }), "{elements}: {step:?}");
+        assert_eq!(session.received(), 3);
+    }
 }
 
 #[test]

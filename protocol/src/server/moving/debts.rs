@@ -94,6 +94,7 @@ impl<C> Session<C> {
             && died;
         if missing {
             moving.dead.push(Dead::Gap);
+            moving.taken.iter_mut().for_each(Taken::told_all);
         }
         self.close_refs(refs, bounds);
         if missing {

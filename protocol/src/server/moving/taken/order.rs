@@ -73,7 +73,15 @@ impl Taken {
         }
         let untold = self.streams.values().any(Stream::is_missing_untold);
         self.give_up_missing();
+        if untold {
+            self.told_all();
+        }
         untold
+    }
+
+    /// A gap at the end of the line says of every publisher that something may be missing.
+    pub(in crate::server::moving) fn told_all(&mut self) {
+        self.streams.values_mut().for_each(Stream::told);
     }
 
     /// Whether a push without a number is still to be forwarded.

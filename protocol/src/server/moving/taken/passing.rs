@@ -12,6 +12,9 @@ impl Taken {
             let upto = applied.publishers.entry(*publisher).or_default();
             upto.holes = stream.holes(upto.last);
             upto.last = upto.last.max(stream.holder.last);
+            if !upto.holes.is_empty() {
+                upto.told = stream.whole;
+            }
         }
         applied.singles.extend(&self.let_out);
         applied

@@ -17,7 +17,8 @@ pub(super) struct Stream {
     /// Where the queue ended behind it, if it was put there here.
     pub(super) newest_at: u64,
     /// Up to here nothing is missing that no gap tells. Before the newest, while the session has
-    /// come with a hole and nothing of the publisher was put in line since.
+    /// come with a hole and nothing of the publisher was put in line since; behind it, when a gap
+    /// has told what is still to come.
     pub(super) whole: Place,
 }
 
@@ -37,8 +38,9 @@ impl Stream {
         // What is forwarded comes in order: with the last of a hole all of it has come.
         let mut open = holes
             .iter()
-            .filter(|(_, upto)| upto.is_known() && !singles.contains(upto));
+            .filter(|(_, upto)| upto.is_known() && *upto > holder.told && !singles.contains(upto));
         let whole = open.next().map_or(newest, |(after, _)| newest.min(*after));
+        let whole = whole.max(holder.told);
         Stream {
             newest,
             whole,
@@ -52,12 +54,19 @@ impl Stream {
         if place >= self.newest {
             (self.newest, self.newest_at) = (place, end);
         }
-        self.whole = self.newest;
+        self.whole = self.whole.max(self.newest);
+    }
+
+    /// A gap at the end of the line tells whatever is missing.
+    pub(super) fn told(&mut self) {
+        let heard = self.heard.unwrap_or_default();
+        self.whole = self.whole.max(self.newest).max(heard);
     }
 
     /// Whether nothing can be missing between the queue's end and this.
     pub(super) fn is_next(&self, place: Place) -> bool {
-        place > self.newest && self.whole.is_followed_by(place)
+        let told = place <= self.whole || self.whole.is_followed_by(place);
+        place > self.newest && told
     }
 
     /// Whether the session still lacks something that this node heard and dropped before `place`.

@@ -257,6 +257,68 @@ fn a_hole_that_a_gap_has_told_is_not_told_once_more() {
     assert_eq!(b.written(), NOTHING);
 }
 
+/// That gap is in the queue, or was written: the node that has the session next has nothing to add.
+#[test]
+fn nor_is_it_told_once_more_by_the_next_node() {
+    for told_by in [Told::Overtaking, Told::Time, Told::Death] {
+        let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+        a.hear_all([1]);
+        b.hear_all([1, 2]);
+        c.hear_all([1, 2]);
+        let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+        assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+        match told_by {
+            Told::Overtaking => b.hear_all([3]),
+            Told::Time => b.later(10_001),
+            Told::Death => {
+                let bounds = b.bounds.clone();
+                b.session().debtor_died(&node("a"), &bounds);
+            }
+        }
+        c.now = b.now;
+        let mut take = Take::begin(&mut c, "b", 3, 0, 2);
+        assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+        c.attach(3, Some(0));
+        let queue = c.written();
+        assert_eq!(queue[..2], ["1", "gap"]);
+        c.later(10_001);
+        assert_eq!(c.written(), NOTHING);
+    }
+}
+
+/// What made a node tell of a hole.
+enum Told {
+    Overtaking,
+    Time,
+    Death,
+}
+
+/// `b` cannot say whether the session lacks what was pushed before it heard of the publisher. Nor does it get
+/// any surer where others have heard some of that and dropped it.
+#[test]
+fn what_nobody_has_missed_is_not_missed_two_nodes_on() {
+    let mut a = Node::home();
+    let [mut b, mut c, mut d] = ["b", "c", "d"].map(Node::new);
+    let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+    assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+    b.attach(2, Some(0));
+    for other in [&mut b, &mut c, &mut d] {
+        for seq in 1..=4 {
+            let identity = numbered(seq).identity;
+            other.journal.note(&Target::Anonymous, &identity, other.now);
+        }
+    }
+    b.hear_all([5]);
+    assert_eq!(b.written(), ["5"]);
+    let mut take = Take::begin(&mut c, "b", 3, 1, 2);
+    assert_eq!(take.run(&mut c, &mut b), Finish::Taken);
+    let mut take = Take::begin(&mut d, "c", 4, 1, 3);
+    assert_eq!(take.run(&mut d, &mut c), Finish::Taken);
+    d.attach(4, Some(1));
+    d.later(11_000);
+    assert_eq!(d.written(), NOTHING);
+}
+
 /// What `b` dropped as a stranger's, and `a` has not heard yet, is a hole when `a` has the session again.
 #[test]
 fn a_forward_stands_behind_a_gap_when_the_session_came_with_a_hole() {
