@@ -40,6 +40,9 @@ impl NatsCluster {
 
     /// Kills all servers: connections break without a goodbye.
     pub fn stop(&mut self) {
+        // Killed one after the other, a client of the first would be back at the next for a moment.
+        let running = self.servers.iter().filter(|server| server.is_running());
+        running.for_each(NatsServer::pause);
         self.servers.iter_mut().for_each(NatsServer::stop);
     }
 

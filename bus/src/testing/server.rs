@@ -96,6 +96,11 @@ impl NatsServer {
         }
     }
 
+    /// Whether it was started and not stopped since.
+    pub(super) fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Makes the server hang: connections stay open and nothing answers.
     ///
     /// # Panics
