@@ -2,6 +2,7 @@
 
 mod files;
 mod layers;
+mod links;
 mod packages;
 mod promises;
 #[cfg(test)]
@@ -33,6 +34,7 @@ fn offences(workspace: &Workspace) -> Result<Vec<String>> {
     let mut found = layers::check(&workspace.metadata);
     found.extend(packages::check(&workspace.metadata, &sources));
     found.extend(files::check(&sources));
+    found.extend(links::check(&sources, &workspace.root));
     found.extend(promises::check(&sources));
     Ok(found)
 }

@@ -154,7 +154,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
         }
         let fields = Fields::<T>::try_from_uri(&parts.uri);
         let fields = fields.map(|Fields(fields)| fields);
-        Ok(Parameters(fields.map_err(|error| bad(&error.body_text()))))
+        // Numbered as over the bus, where a field that is unknown or of another type has no reading.
+        let undecodable = |why| Refusal::new(ErrorCode::UNDECODABLE, why);
+        Ok(Parameters(
+            fields.map_err(|error| undecodable(error.body_text())),
+        ))
     }
 }
 

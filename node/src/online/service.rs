@@ -233,7 +233,11 @@ fn write(codec: Codec, answer: &impl serde::Serialize) -> Result<Bytes, Refusal>
             serde_json::to_writer(&mut out, answer).map_err(|error| failed(error.to_string()))?
         }
         Codec::Cbor => {
-            ciborium::into_writer(answer, &mut out).map_err(|error| failed(error.to_string()))?
+            // By way of a value: an answer of joined parts has maps whose length serde does not know
+            // at their beginning, and not every decoder reads the indefinite lengths that makes.
+            let answer = ciborium::Value::serialized(answer);
+            let answer = answer.map_err(|error| failed(error.to_string()))?;
+            ciborium::into_writer(&answer, &mut out).map_err(|error| failed(error.to_string()))?
         }
     }
     Ok(out.into())

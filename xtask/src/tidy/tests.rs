@@ -1,6 +1,8 @@
 //! The rules find what they are for, and the project keeps them.
 
-use super::{files, layers, offences, packages, promises};
+use std::path::Path;
+
+use super::{Source, files, layers, links, offences, packages, promises};
 use crate::workspace::Workspace;
 
 #[test]
@@ -79,4 +81,25 @@ fn the_names_of_tests_are_found_in_a_table_of_promises() {
         "| `node` | `a_push_that_is_promised_to_arrive` | `tengen_hub_sessions_slow_total` |";
     let names: Vec<_> = promises::names(table).collect();
     assert_eq!(names, ["a_push_that_is_promised_to_arrive"]);
+}
+
+#[test]
+fn a_link_to_a_file_or_a_heading_that_is_not_there_is_found() {
+    let page = |path: &str, text: &str| Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let sources = [
+        page("protocol/README.md", "## For services: subjects\n"),
+        page(
+            "node/SERVICES.md",
+            "[a](../protocol/README.md#for-services-subjects) [b](#here), [c](https://elsewhere/#x)\n\
+             # Here\n[d](../protocol/README.md#batches) [e](missing.py) [f](#there)\n",
+        ),
+    ];
+    let nowhere = Path::new("/nowhere");
+    let found = links::check(&sources, nowhere);
+    let dead = ["../protocol/README.md#batches", "missing.py", "#there"];
+    let dead = dead.map(|link| format!("node/SERVICES.md: the link to {link} leads nowhere"));
+    assert_eq!(found, dead);
 }
