@@ -113,6 +113,7 @@ metrics! {
     EdgeMetrics, "edge" {
         Counter accept_errors = "accept_errors_total": "Accepts that failed, for want of descriptors or because the peer gave up.";
         Counter refused = "refused_total": "Requests for a connection that were refused.";
+        Counter stalled = "stalled_total": "HTTP connections ended because their peer took nothing of an answer for a minute.";
         Counter opened = "connections_opened_total": "WebSocket connections opened.";
         Counter ended = "connections_ended_total": "WebSocket connections that are gone again.";
         Counter closed = "connections_closed_total": "Close frames sent, answers to the peer's included.";

@@ -72,6 +72,8 @@ struct Streaming {
     untold: VecDeque<Diff>,
     /// `update` belongs to the snapshot.
     loading: bool,
+    /// The first update is still to come, and is everybody.
+    begins: bool,
     /// Nothing of `update` has been told yet.
     fresh: bool,
     _room: OwnedSemaphorePermit,
@@ -86,6 +88,7 @@ impl Streaming {
         online.hub.metrics().online.streams.raise();
         Streaming {
             loading: resumed.is_none(),
+            begins: resumed.is_none(),
             told: resumed.is_none().then(|| online.standing()),
             watch: online.watch(resumed.unwrap_or_else(Cursor::new)),
             looks,
@@ -130,6 +133,10 @@ impl Streaming {
     }
 
     fn take(&mut self, mut update: Update) {
+        // Of one that has followed before. The first update is a reload, too.
+        if update.reload && !std::mem::take(&mut self.begins) {
+            self.online.hub.metrics().online.streams_behind.increment();
+        }
         self.loading |= update.reload;
         self.untold = std::mem::take(&mut update.changes).into();
         self.update = update;

@@ -3,6 +3,7 @@
 mod conversation;
 pub(super) mod patience;
 pub(super) mod replayed;
+mod stall;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::conversation::{Kit, converse};
+use self::stall::Stalls;
 use crate::metrics::Metrics;
 
 /// Bounds of the accept loop.
@@ -32,6 +34,11 @@ pub(crate) struct AcceptLimits {
     pub(crate) header_timeout: Duration,
     /// The largest request head, in bytes; at least 8,192.
     pub(crate) max_header_bytes: usize,
+    /// How long a peer may take nothing of an answer, before its connection is ended: long enough for
+    /// any network that works at all.
+    pub(crate) write_timeout: Duration,
+    /// The same at shutdown, which such a peer must not hold up.
+    pub(crate) farewell: Duration,
     /// The pause after an `accept` that failed for want of descriptors or memory.
     pub(crate) exhausted_pause: Duration,
 }
@@ -42,6 +49,8 @@ impl Default for AcceptLimits {
             max_handshakes: 1_024,
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 16 * 1_024,
+            write_timeout: Duration::from_secs(60),
+            farewell: Duration::from_secs(3),
             exhausted_pause: Duration::from_millis(100),
         }
     }
@@ -61,7 +70,7 @@ impl Listen for TcpListener {
 /// Serves `router` on every connection that `listener` yields, until `shutdown`.
 ///
 /// Requests carry `ConnectInfo<SocketAddr>`. Connections run on `tracker`; at `shutdown` each
-/// finishes the request it is in and closes. A failing `accept` is counted and never ends the loop.
+/// finishes the request it is in and closes. One whose peer takes nothing is ended. A failing `accept` is counted and never ends the loop.
 ///
 /// Not `axum::serve`: that one costs a parked connection 20–32 KiB, this one 6.7 (measured).
 pub(crate) async fn serve(
@@ -80,6 +89,12 @@ pub(crate) async fn serve(
         http,
         router,
         shutdown: shutdown.clone(),
+        stalls: Arc::new(Stalls {
+            timeout: limits.write_timeout,
+            farewell: limits.farewell,
+            shutdown: shutdown.clone(),
+            metrics: Arc::clone(&metrics),
+        }),
     });
     let handshakes = Arc::new(Semaphore::new(limits.max_handshakes));
     while let Some((stream, peer, permit)) =

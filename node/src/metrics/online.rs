@@ -10,6 +10,7 @@ metrics! {
         Counter shed = "shed_total": "Such questions shed because they came faster than they were taken.";
         Counter unknown_version = "unknown_version_total": "Questions and answers of other nodes about one user, of a version this node does not know.";
         Gauge streams = "streams": "Watchers over HTTP that are connected to the admin port.";
+        Counter streams_behind = "streams_behind_total": "Times such a watcher was so slow that it was shown everybody anew.";
         Gauge followers = "followers": "Sessions of this node that follow who is online.";
         Counter behind = "behind_total": "Times a session that follows was so slow that it is shown everything anew.";
     }

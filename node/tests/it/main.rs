@@ -25,6 +25,7 @@ mod raw;
 mod reports;
 mod requests;
 mod services;
+mod stalled;
 mod state;
 mod streams;
 mod takeover;

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use tengen_client::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::cluster::{Cluster, Kind, eventually, metric, soon};
 
@@ -11,16 +13,24 @@ crate::each_bus!(
 );
 
 /// A connection to the stream of a node.
-struct Stream {
-    response: reqwest::Response,
+pub(crate) struct Stream {
+    source: Source,
     text: String,
+    /// Bytes of events read so far.
+    pub read: usize,
+}
+
+enum Source {
+    Http(reqwest::Response),
+    /// Behind the head of an answer of HTTP/1.0, which goes on to the end of the connection.
+    Socket(TcpStream),
 }
 
 #[derive(Debug)]
-struct Told {
-    name: String,
-    id: Option<String>,
-    data: Value,
+pub(crate) struct Told {
+    pub name: String,
+    pub id: Option<String>,
+    pub data: Value,
 }
 
 impl Told {
@@ -33,7 +43,7 @@ impl Told {
 }
 
 impl Stream {
-    async fn of(cluster: &Cluster, node: usize, last: Option<&str>) -> Stream {
+    pub(crate) async fn of(cluster: &Cluster, node: usize, last: Option<&str>) -> Stream {
         let url = format!(
             "http://{}/v1/connected-uids/watch",
             cluster.node(node).admin
@@ -46,14 +56,48 @@ impl Stream {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
+        Stream::from(Source::Http(response))
+    }
+
+    /// The same over a socket with hardly a buffer of its own: what is not read stays at the node.
+    pub(crate) async fn over_a_narrow_socket(cluster: &Cluster, node: usize) -> Stream {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4_096).expect("settable");
+        let connected = socket.connect(cluster.node(node).admin).await;
+        let mut socket = connected.expect("the admin port answers");
+        let asked = b"GET /v1/connected-uids/watch HTTP/1.0\r\n\r\n";
+        socket.write_all(asked).await.expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(soon("the head", socket.read_u8()).await.expect("a head"));
+        }
+        assert!(head.starts_with(b"HTTP/1.0 200"));
+        Stream::from(Source::Socket(socket))
+    }
+
+    fn from(source: Source) -> Stream {
         Stream {
-            response,
+            source,
             text: String::new(),
+            read: 0,
         }
     }
 
+    /// `None` = the node has ended it.
+    async fn chunk(&mut self) -> Option<String> {
+        let chunk = match &mut self.source {
+            Source::Http(response) => response.chunk().await.expect("readable")?.to_vec(),
+            Source::Socket(socket) => {
+                let mut some = Vec::with_capacity(64 << 10);
+                let length = socket.read_buf(&mut some).await.expect("readable");
+                (length > 0).then_some(some)?
+            }
+        };
+        Some(String::from_utf8(chunk).expect("text"))
+    }
+
     /// The next event that is not about the node's own fitness.
-    async fn next(&mut self) -> Told {
+    pub(crate) async fn next(&mut self) -> Told {
         loop {
             let told = soon("the next event", self.event()).await;
             if told.name != "standing" {
@@ -66,6 +110,7 @@ impl Stream {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.read += event.len() + 2;
                 self.text = rest;
                 let field = |name: &str| {
                     let line = event.lines().find_map(|line| line.strip_prefix(name));
@@ -81,10 +126,8 @@ impl Stream {
                 }
                 continue;
             }
-            let chunk = self.response.chunk().await.expect("readable");
-            let chunk = chunk.expect("the stream goes on");
-            self.text
-                .push_str(std::str::from_utf8(&chunk).expect("text"));
+            let chunk = self.chunk().await.expect("the stream goes on");
+            self.text.push_str(&chunk);
         }
     }
 }
@@ -205,6 +248,9 @@ async fn a_node_with_watchers_stops_all_the_same() {
     let mut stream = Stream::of(&cluster, 0, None).await;
     assert_eq!(stream.next().await.name, "snapshot");
     let stopped = tokio::spawn(cluster.take(0).stop());
-    while let Ok(Some(_)) = soon("the end of the stream", stream.response.chunk()).await {}
+    while soon("the end of the stream", stream.chunk())
+        .await
+        .is_some()
+    {}
     soon("the node's end", stopped).await.expect("no panic");
 }

@@ -24,12 +24,14 @@ use tower::Service;
 
 use super::patience::{Answer, Lent, Patience, Shelf};
 use super::replayed::Replayed;
+use super::stall::{Stall, Stalls};
 
 /// What all connections of a listener share.
 pub(super) struct Kit {
     pub(super) http: http1::Builder,
     pub(super) router: Router,
     pub(super) shutdown: CancellationToken,
+    pub(super) stalls: Arc<Stalls>,
 }
 
 /// Hyper keeps 16 KiB of buffers for a connection, half of it resident once it has been used. A
@@ -56,6 +58,7 @@ pub(super) async fn converse(
         unread: Bytes::new(),
         stream,
         shelf: Arc::clone(&shelf),
+        stall: Stall::new(&kit.stalls),
     };
     let mut begun = Begun {
         permit: Some(permit),

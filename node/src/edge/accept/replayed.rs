@@ -10,12 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::patience::Shelf;
+use super::stall::Stall;
 
 /// Yields `unread`, then what comes from the socket.
 pub(in crate::edge) struct Replayed {
     pub(super) unread: Bytes,
     pub(super) stream: TcpStream,
     pub(super) shelf: Arc<Shelf>,
+    pub(super) stall: Stall,
 }
 
 impl Replayed {
@@ -24,9 +26,13 @@ impl Replayed {
         (self.unread, self.stream)
     }
 
-    fn wrote(&self, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(
+        &mut self,
+        wrote: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         self.shelf.set_writing(wrote.is_pending());
-        wrote
+        self.stall.wrote(wrote, cx)
     }
 }
 
@@ -56,7 +62,7 @@ impl AsyncWrite for Replayed {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(wrote)
+        self.wrote(wrote, cx)
     }
 
     fn poll_write_vectored(
@@ -65,7 +71,7 @@ impl AsyncWrite for Replayed {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(wrote)
+        self.wrote(wrote, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

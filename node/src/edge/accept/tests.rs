@@ -167,6 +167,57 @@ async fn silent_connections_hold_newcomers_back_only_until_their_head_or_end() {
     assert!(answer(&mut third).await.starts_with("HTTP/1.1 200"));
 }
 
+/// An answer without an end.
+fn endless() -> Router {
+    Router::new().route(
+        "/",
+        get(|| async {
+            let piece = || Ok::<_, io::Error>(bytes::Bytes::from_static(&[0; 4_096]));
+            axum::body::Body::from_stream(futures_util::stream::repeat_with(piece))
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_cut_off_and_one_that_reads_is_not() {
+    let limits = AcceptLimits {
+        write_timeout: Duration::from_millis(500),
+        ..AcceptLimits::default()
+    };
+    let server = start(endless(), limits, vec![]).await;
+    let (_, _deaf) = ask(server.address, "/").await;
+    let (_, mut reader) = ask(server.address, "/").await;
+    let cut = async {
+        let mut some = vec![0; 4_096];
+        while server.metrics.edge.stalled.value() == 0 {
+            reader.read_exact(&mut some).await.expect("it goes on");
+        }
+        reader.read_exact(&mut some).await.expect("and on");
+    };
+    timeout(SOON, cut).await.expect("cut off");
+    assert_eq!(server.metrics.edge.stalled.value(), 1);
+}
+
+#[tokio::test]
+async fn f95_shutdown_waits_for_no_peer_that_takes_nothing() {
+    let limits = AcceptLimits {
+        write_timeout: Duration::from_secs(3_600),
+        farewell: Duration::from_millis(100),
+        ..AcceptLimits::default()
+    };
+    let server = start(endless(), limits, vec![]).await;
+    let (_, _deaf) = ask(server.address, "/").await;
+    let (_, mut later) = ask(server.address, "/").await;
+    // By then the one before is being served.
+    later.read_u8().await.expect("served");
+    server.shutdown.cancel();
+    server.tracker.close();
+    timeout(SOON, server.tracker.wait())
+        .await
+        .expect("every task ended");
+    assert_eq!(server.metrics.edge.stalled.value(), 2);
+}
+
 #[tokio::test]
 async fn f95_shutdown_lets_a_request_finish_and_leaves_no_task() {
     let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
