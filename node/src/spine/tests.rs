@@ -211,6 +211,19 @@ async fn until_open(interest: &Interest) {
     eventually("open", || interest.status().is_open()).await;
 }
 
+/// Pushes while the bus is down: told so, and without a wait. One that waits does so every time; a busy
+/// machine does not.
+async fn fails_at_once(handle: &Handle) {
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let down = handle.send_to_uid("alice", "t/lost", &()).await;
+        assert_eq!(down, Err(PushError::BusDown));
+        quickest = quickest.min(begun.elapsed());
+    }
+    assert!(quickest < Duration::from_millis(500), "{quickest:?}");
+}
+
 /// Waits until `done` holds.
 async fn eventually(what: &str, done: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -198,16 +198,18 @@ async fn a_node_whose_nats_is_away_says_so_and_refuses_pushes_at_once() {
     assert!(why.starts_with("not ready: "), "{why}");
     assert_eq!(get(&cluster, "/healthz").await.0, 200);
 
-    let asked = std::time::Instant::now();
-    let response = post(&cluster, "/v1/send-to-all", r#"["a/b"]"#).await;
-    assert_eq!(response.status(), 503);
-    assert_eq!(response.headers()["tengen-error"], "13");
-    assert!(response.headers().contains_key("retry-after"));
-    assert!(
-        asked.elapsed() < std::time::Duration::from_secs(1),
-        "{:?}",
-        asked.elapsed()
-    );
+    let mut quickest = std::time::Duration::MAX;
+    for _ in 0..5 {
+        let asked = std::time::Instant::now();
+        let response = post(&cluster, "/v1/send-to-all", r#"["a/b"]"#).await;
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["tengen-error"], "13");
+        assert!(response.headers().contains_key("retry-after"));
+        quickest = quickest.min(asked.elapsed());
+    }
+    // A node that waits for something does so every time; a busy machine does not.
+    let limit = std::time::Duration::from_secs(1);
+    assert!(quickest < limit, "{quickest:?}");
 
     let crate::cluster::Net::Nats(server) = &mut cluster.net else {
         unreachable!("started on NATS")

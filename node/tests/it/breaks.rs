@@ -98,11 +98,16 @@ async fn f18_what_is_sent_while_not_open_waits_in_line_or_fails_at_once(way: Way
         .spawn()
         .expect("it is described");
 
-    let begun = Instant::now();
-    let failure = client.send("test/note", &100).buffered(false).await;
-    let failure = failure.expect_err("there is no connection");
-    assert_eq!((failure.kind, failure.sent), (FailureKind::Closed, false));
-    assert!(begun.elapsed() < Duration::from_millis(500), "at once");
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let failure = client.send("test/note", &100).buffered(false).await;
+        let failure = failure.expect_err("there is no connection");
+        assert_eq!((failure.kind, failure.sent), (FailureKind::Closed, false));
+        quickest = quickest.min(begun.elapsed());
+    }
+    // Who waits for something does so every time; a busy machine does not.
+    assert!(quickest < Duration::from_millis(500), "{quickest:?}");
 
     let mut waiting = Vec::new();
     let late = Duration::from_millis(50);

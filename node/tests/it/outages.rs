@@ -184,12 +184,15 @@ async fn an_outage_fails_pushes_at_once_and_is_told_as_a_gap_after_it() {
         cluster.node(0).node.ready().await.is_err()
     })
     .await;
-    let begun = Instant::now();
-    assert_eq!(
-        handle.send_to_uid("alice", "t/lost", &2).await,
-        Err(PushError::BusDown)
-    );
-    assert!(begun.elapsed() < Duration::from_millis(500));
+    let mut quickest = Duration::MAX;
+    for _ in 0..5 {
+        let begun = Instant::now();
+        let down = handle.send_to_uid("alice", "t/lost", &2).await;
+        assert_eq!(down, Err(PushError::BusDown));
+        quickest = quickest.min(begun.elapsed());
+    }
+    // A node that waits for something does so every time; a busy machine does not.
+    assert!(quickest < Duration::from_millis(500), "{quickest:?}");
     assert!(alice.state().borrow().open, "the client stays connected");
 
     let Net::Nats(server) = &mut cluster.net else {

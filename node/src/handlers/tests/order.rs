@@ -45,11 +45,15 @@ async fn f26_a_hundred_events_reach_the_handler_once_each_in_order_one_after_ano
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f16_a_handler_that_blocks_a_second_for_one_client_delays_another_by_less_than_50_ms() {
     let (blocking, mut blocked) = mpsc::unbounded_channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let released = Mutex::new(released);
     let desk = desk(|on| {
         on.on("test/block", move || {
             blocking.send(()).unwrap();
-            // Not even a polite sleep: the worker thread itself is held.
+            // Not even a polite wait: the worker thread itself is held, for a second or until the other
+            // has all its answers.
             thread::sleep(Duration::from_secs(1));
+            let _ = released.lock().recv_timeout(PATIENCE);
             async { Answer("done") }
         });
         on.on("test/quick", || async { Answer("quick") });
@@ -57,13 +61,16 @@ async fn f16_a_handler_that_blocks_a_second_for_one_client_delays_another_by_les
     let (mut slow, mut quick) = (desk.tab(Some("alice")), desk.tab(Some("bob")));
     let asked = slow.request("test/block", (), 0);
     blocked.recv().await.unwrap();
-    let mut worst = Duration::ZERO;
+    let mut took = Vec::new();
     for _ in 0..20 {
         let begun = Instant::now();
         assert_eq!(quick.ask("test/quick", ()).await.unwrap(), json!("quick"));
-        worst = worst.max(begun.elapsed());
+        took.push(begun.elapsed());
     }
-    assert!(worst < Duration::from_millis(50), "{worst:?}");
+    release.send(()).unwrap();
+    // A handler in the way is in the way of each; a busy machine delays some.
+    took.sort();
+    assert!(took[10] < Duration::from_millis(50), "{took:?}");
     assert_eq!(
         slow.answer(asked).await.unwrap().to::<String>().unwrap(),
         "done"
@@ -125,7 +132,7 @@ async fn overlap_is_bounded_per_session_and_its_places_come_back() {
     eventually(|| port.concurrent.load(Ordering::SeqCst) == 0).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_that_waited_past_its_deadline_in_the_inbox_is_not_started_but_answered_timeout()
 {
     let gate = Arc::new(Semaphore::new(0));
@@ -140,13 +147,13 @@ async fn a_request_that_waited_past_its_deadline_in_the_inbox_is_not_started_but
     let mut tab = desk.tab(Some("alice"));
     tab.send("slow/one", ());
     let asked = tab.request("test/late", (), 30);
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_millis(40)).await;
     gate.add_permits(1);
     let refusal = tab.answer(asked).await.unwrap_err();
     assert_eq!(refusal.code, ErrorCode::TIMEOUT);
     assert!(
-        begun.elapsed() < Duration::from_millis(300),
+        begun.elapsed() < Duration::from_millis(50),
         "{:?}",
         begun.elapsed()
     );

@@ -6,7 +6,7 @@ use tengen_bus::LocalNet;
 use tengen_protocol::ErrorCode;
 
 use super::services::{Pair, over_both, text, with};
-use super::{Setup, eventually};
+use super::{PATIENCE, Setup, eventually};
 
 #[tokio::test]
 async fn f10b_errors_of_services_are_told_apart_from_timeouts_and_from_each_other() {
@@ -55,20 +55,19 @@ async fn f10b_errors_of_services_are_told_apart_from_timeouts_and_from_each_othe
             assert!(refusal.message.starts_with(message), "{refusal}");
         }
         let begun = Instant::now();
-        let asked = tab.request("test/silent", (), 150);
+        let deadline = Duration::from_secs(2);
+        let asked = tab.request("test/silent", (), 2_000);
         // The session goes on while a service is busy.
         let behind = tab.request("test/app", (), 0);
         assert_eq!(tab.answer(behind).await.unwrap_err().code, ErrorCode(1234));
-        assert!(begun.elapsed() < Duration::from_millis(150));
+        assert!(begun.elapsed() < deadline);
         assert_eq!(
             tab.answer(asked).await.unwrap_err().code,
             ErrorCode::TIMEOUT
         );
-        assert!(
-            begun.elapsed() < Duration::from_millis(400),
-            "{:?}",
-            begun.elapsed()
-        );
+        // Without a deadline of its own it would be 30 s.
+        let took = begun.elapsed();
+        assert!((deadline..PATIENCE).contains(&took), "{took:?}");
     })
     .await;
 }
