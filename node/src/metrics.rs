@@ -118,6 +118,8 @@ metrics! {
         Counter ended = "connections_ended_total": "WebSocket connections that are gone again.";
         Counter closed = "connections_closed_total": "Close frames sent, answers to the peer's included.";
         Counter violations = "violations_total": "Connections that broke RFC 6455.";
+        Counter hellos_refused = "hellos_refused_total": "Hellos refused on a WebSocket: malformed, late, of a lower attempt, or at a node that cannot take them.";
+        Counter faults = "faults_total": "Frames of clients, by WebSocket or POST, refused by a number or by the end of their session.";
         Counter received_bytes = "received_bytes_total": "Bytes read from WebSockets.";
         Counter writes = "writes_total": "Times that frames were handed to a WebSocket, many frames each.";
     }

@@ -171,6 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Ends the connection for a fault or a refusal that no session says: bye, then Close.
     fn refuse(&mut self, code: CloseCode, reason: &str) {
+        self.edge.metrics.edge.hellos_refused.increment();
         let goodbye = super::control::goodbye(self.codec, code, reason);
         self.close(Closing::saying(goodbye.into()), code.0);
     }

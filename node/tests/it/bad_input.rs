@@ -7,8 +7,9 @@ use tengen_node::{Answer, Payload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::cluster::{Cluster, Kind};
+use crate::cluster::{Cluster, Kind, metric};
 use crate::heard::Heard;
+use crate::poller::Poller;
 use crate::raw::{BINARY, FIN, PING, Raw, Seen, TEXT, frame, header};
 
 /// The head of a handshake for JSON, but for what a test adds.
@@ -320,4 +321,38 @@ async fn f27_a_client_whose_socket_is_reset_or_half_closed_is_let_go() {
             .expect("a reset instead of a close");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_clients_send_and_is_refused_is_counted_on_both_transports() {
+    let cluster = cluster().await;
+    let faults = async || metric(&cluster, 0, "tengen_edge_faults_total").await;
+    let hellos = async || metric(&cluster, 0, "tengen_edge_hellos_refused_total").await;
+    let before = (faults().await, hellos().await);
+
+    let mut raw = open(&cluster).await;
+    raw.send(r#"[0,{"client":"a b","attempt":1}]"#).await;
+    raw.refused(4500).await;
+    let hello_refused = (before.0, before.1 + 1);
+    assert_eq!((faults().await, hellos().await), hello_refused);
+
+    let mut raw = open(&cluster).await;
+    raw.hello("c", 1).await;
+    // An event's id, text that is no frame, an ack without a number; good ones do not count.
+    for frame in [r#"[1,"a"]"#, "nonsense", r#"[4,"many"]"#, r#"[1,"a/b"]"#] {
+        raw.send(frame).await;
+    }
+    // An ack of what was never sent ends the session.
+    raw.send("[4,1000]").await;
+    raw.refused(4500).await;
+    assert_eq!(faults().await, before.0 + 4);
+
+    let poller = Poller::open(&cluster, 0, None).await;
+    let bodies = [r#"[1,"a"]"#, "nonsense", r#"[1,"a/b"]"#];
+    for (first, body) in (1..).zip(bodies) {
+        let answer = poller.post_at(0, first, body).await;
+        assert_eq!(answer.frames()[0][1], first);
+    }
+    assert_eq!(faults().await, before.0 + 6);
+    assert_eq!(hellos().await, before.1 + 1);
 }

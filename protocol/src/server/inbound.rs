@@ -13,6 +13,8 @@ use bytes::Bytes;
 pub enum Received {
     /// Nothing to start.
     Quiet,
+    /// Nothing to start either: the frame was refused, and the client is told by which number.
+    Refused,
     /// [`Session::next_item`] has something.
     Work,
     /// The frame was taken, but so many items wait for their handlers that the driver must not
@@ -257,7 +259,7 @@ impl<C> Session<C> {
         if self.errors > bounds.max_errors {
             return self.fail(CloseCode::TOO_MANY_ERRORS, "too many errors");
         }
-        Received::Quiet
+        Received::Refused
     }
 
     fn acked(&mut self, received: u64) -> Received {

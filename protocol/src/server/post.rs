@@ -22,6 +22,8 @@ pub struct Posted {
     pub work: bool,
     /// The client said goodbye: code, reason, and whether it gave up the session too.
     pub left: Option<(CloseCode, String, bool)>,
+    /// Frames among them that were refused by a number.
+    pub refused: u32,
     /// The connection must end: the next GET, or the one that waits, says so.
     pub close: Option<(CloseCode, String)>,
 }
@@ -113,6 +115,7 @@ impl<C: Clone> Session<C> {
             let unusable = item && decoded.is_err();
             match self.accept_frame(decoded, frame.len(), context, now, bounds) {
                 Received::Quiet | Received::Stale => {}
+                Received::Refused => posted.refused += 1,
                 Received::Work => posted.work = true,
                 Received::Full => posted.work = self.inbox.has_work(),
                 Received::Left { code, reason, over } => {

@@ -160,6 +160,7 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Connection<S> {
 
     /// Says the number of the fault, then goodbye.
     fn refuse_numbered(&mut self, refusal: Refusal) {
+        self.edge.metrics.edge.hellos_refused.increment();
         let code = CloseCode::PROTOCOL;
         let [bye, close] = control::goodbye(self.codec, code, &refusal.message);
         let error = OutFrame::from(&ServerFrame::Error(refusal), self.codec);

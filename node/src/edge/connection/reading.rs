@@ -164,6 +164,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn received(&mut self, received: &Received) -> bool {
         match received {
             Received::Quiet => false,
+            Received::Refused => {
+                self.edge.metrics.edge.faults.increment();
+                false
+            }
             Received::Work => true,
             Received::Full => {
                 self.reading = Reading::Paused;
@@ -176,6 +180,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             // The next write learns why, says it, and closes.
             Received::Stale | Received::Close(..) => {
+                if matches!(received, Received::Close(code, _) if *code != CloseCode::SLOW) {
+                    self.edge.metrics.edge.faults.increment();
+                }
                 self.reading = Reading::Over;
                 false
             }
@@ -220,6 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 open.attachment
                     .port
                     .with(|inner| inner.session.abort(code, reason));
+                self.edge.metrics.edge.faults.increment();
                 self.reading = Reading::Over;
             }
             Phase::Closing(_) => {}

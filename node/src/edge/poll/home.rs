@@ -144,6 +144,9 @@ impl Edge {
             (posted, session.wants_write(now, bounds))
         });
         let posted = posted.map_err(|refused| self.refused(port, refused))?;
+        let ended = matches!(&posted.close, Some((code, _)) if *code != CloseCode::SLOW);
+        let faults = u64::from(posted.refused) + u64::from(ended);
+        self.metrics.edge.faults.add(faults);
         if posted.work {
             (self.start)(port);
         }

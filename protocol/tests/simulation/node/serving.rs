@@ -139,7 +139,7 @@ impl World {
                     panic!("closed an honest client: {code} {reason}")
                 }
                 Received::Close(..) => self.excuse(&id),
-                Received::Quiet | Received::Work => {}
+                Received::Quiet | Received::Refused | Received::Work => {}
             }
             self.start_items(node, &id);
             self.server_writes(number);
