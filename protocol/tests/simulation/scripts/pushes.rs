@@ -27,7 +27,7 @@ pub(super) const SCRIPTS: &[Script] = &[
 fn behind_the_cut(seed: u64) {
     let mut scene = loose_scene(seed, 2);
     scene.hold_up_pushes(0, 300);
-    scene.push();
+    let push = scene.push();
     scene.pass(50);
     scene.goes_to(1);
     scene.until("it is cut", |scene| scene.cut_for().is_some());
@@ -35,25 +35,28 @@ fn behind_the_cut(seed: u64) {
     scene.pass(500);
     assert_eq!(scene.standing(0), Some(Standing::Frozen));
     scene.ends_well();
+    assert!(scene.has_come(push), "a gap is no push");
 }
 
 fn when_it_has_moved(seed: u64) {
     let mut scene = loose_scene(seed, 2);
     scene.hold_up_pushes(0, 1_500);
-    scene.push();
+    let push = scene.push();
     scene.pass(50);
     scene.moves_to(1);
     scene.ends_well();
+    assert!(scene.has_come(push), "a gap is no push");
 }
 
 fn when_it_has_moved_on(seed: u64) {
     let mut scene = loose_scene(seed, 3);
     scene.hold_up_pushes(0, 1_500);
-    scene.push();
+    let push = scene.push();
     scene.pass(50);
     scene.moves_to(1);
     scene.moves_to(2);
     scene.ends_well();
+    assert!(scene.has_come(push), "a gap is no push");
 }
 
 fn to_the_taker_alone(seed: u64) {

@@ -65,13 +65,13 @@ impl Taken {
         (other && std::mem::take(&mut self.holder_missed)).then_some(self.end)
     }
 
-    /// No more is forwarded. Says whether something with a number is missing that no gap has told.
-    /// Of the others it is not known for certain: equal ones are only counted.
+    /// No more is forwarded. Says whether something is missing that no gap has told.
     pub(in crate::server::moving) fn forwards_are_over(&mut self) -> bool {
         if self.given_up {
             return false;
         }
-        let untold = self.streams.values().any(Stream::is_missing_untold);
+        let others = self.lacks_others() && !self.told_missing;
+        let untold = others || self.streams.values().any(Stream::is_missing_untold);
         self.give_up_missing();
         if untold {
             self.told_all();

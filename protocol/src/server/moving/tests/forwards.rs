@@ -244,6 +244,26 @@ fn what_was_not_forwarded_in_that_time_is_told_as_a_gap() {
 }
 
 #[test]
+fn so_is_a_push_without_a_number_that_was_not_forwarded_in_that_time() {
+    for missed in [plain(2), with_message(9, 2)] {
+        let (mut a, mut b) = (Node::home(), Node::new("b"));
+        a.hear_all([1]);
+        b.hear_all([1]);
+        b.hear(&missed);
+        let mut take = Take::begin(&mut b, "a", 2, 0, 1);
+        assert_eq!(take.run(&mut b, &mut a), Finish::Taken);
+        b.attach(2, Some(0));
+        b.later(10_000);
+        assert_eq!(b.written(), ["1"]);
+        b.later(1);
+        assert_eq!(b.written(), ["gap"]);
+        b.hear(&plain(3));
+        b.later(5_000);
+        assert_eq!(b.written(), ["3"]);
+    }
+}
+
+#[test]
 fn a_hole_that_a_gap_has_told_is_not_told_once_more() {
     let (mut a, mut b) = (Node::home(), Node::new("b"));
     a.hear_all([1]);
