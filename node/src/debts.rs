@@ -121,7 +121,8 @@ impl Debts {
                         ports.iter().for_each(|port| self.give_up(&node, port));
                     }
                 }
-                Err(_) => {}
+                // Somebody was there to ask, or nobody could ask.
+                Err(_) => drop(gone.remove(&node)),
                 Ok(_) => {
                     gone.remove(&node);
                     let (this, node) = (self, &node);

@@ -17,7 +17,7 @@ impl World {
                 return Err(format!("node {index} still takes {id}"));
             }
         }
-        self.ledger.items.settle()?;
+        self.ledger.items.settle(&self.ledger.takes.granted)?;
         self.ledger.pushes.settle()?;
         for (index, node) in self.nodes.iter().enumerate() {
             for (id, home) in &node.homes {

@@ -105,6 +105,7 @@ impl World {
             }
             ForTab::Frame(wire, frame) => {
                 if let Some(connection) = alive(&self.wires, wire) {
+                    self.ledger.pushes.heard(tab);
                     client.frame(connection, frame, now);
                 }
             }

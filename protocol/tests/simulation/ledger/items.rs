@@ -3,6 +3,7 @@
 use super::Totals;
 use std::collections::{BTreeMap, BTreeSet};
 use tengen_protocol::client::{FailureKind, Outcome, Token};
+use tengen_protocol::takeover::TakeId;
 use tengen_protocol::{Data, ErrorCode, SessionId, Uid, Value};
 
 /// One item of a client.
@@ -21,7 +22,7 @@ struct Sent {
 
 /// How much later than a handler's limit the next item may start: the session moves meanwhile, and
 /// the new home looks once a second.
-const PATIENCE_MS: u64 = 8_000;
+const PATIENCE_MS: u64 = 3_000;
 
 /// A handler at work on an item of a session.
 struct Running {
@@ -43,6 +44,8 @@ pub(crate) struct Items {
     limits: BTreeMap<SessionId, u64>,
     /// Their home died: what it had counted, it may not have handled.
     dead: BTreeSet<SessionId>,
+    /// Takes that were given up, when nobody could say whether the holder had given its items away.
+    abandoned: Vec<(SessionId, TakeId)>,
     /// Clients leave or become somebody else: what they had not sent is closed.
     pub(crate) people: bool,
 }
@@ -178,11 +181,12 @@ impl Items {
     }
 
     /// This node, if anybody still has its name, was not on the bus twice in a row when it was asked
-    /// for what it owes to a session: nobody waits for its handler any more.
-    pub(crate) fn taken_for_dead(&mut self, session: &SessionId, node: Option<usize>) {
+    /// for what it owes to a session: nobody waits for its handler any more, nor may.
+    pub(crate) fn taken_for_dead(&mut self, session: &SessionId, node: Option<usize>, now: u64) {
         let there = |running: &Running| Some(running.node.0) == node;
         if self.running.get(session).is_some_and(there) {
             self.running.remove(session);
+            self.limits.insert(session.clone(), now);
         }
     }
 
@@ -245,22 +249,27 @@ impl Items {
         sent.session = session;
     }
 
-    /// The session could not be had whole: what its home had counted may not be handled.
-    pub(crate) fn may_be_lost(&mut self, session: &SessionId) {
-        self.dead.insert(session.clone());
+    /// A take was given up. If its holder gave the session away all the same, what had been counted
+    /// is handled by nobody; else it is the holder's, and handled there.
+    pub(crate) fn abandoned(&mut self, session: &SessionId, take: TakeId) {
+        self.abandoned.push((session.clone(), take));
     }
 
-    fn is_dead(&self, session: Option<&SessionId>) -> bool {
-        session.is_some_and(|session| self.dead.contains(session))
+    fn may_be_lost(&self, session: Option<&SessionId>, granted: &BTreeSet<TakeId>) -> bool {
+        let given_away = |session| {
+            let mut takes = self.abandoned.iter();
+            takes.any(|(other, take)| other == session && granted.contains(take))
+        };
+        session.is_some_and(|session| self.dead.contains(session) || given_away(session))
     }
 
     /// Everything is quiet and whole: now every promise must have been kept.
-    pub(crate) fn settle(&self) -> Result<(), String> {
+    pub(crate) fn settle(&self, granted: &BTreeSet<TakeId>) -> Result<(), String> {
         for (n, sent) in &self.sent {
             let handled = self.handled.contains(n);
             match sent.outcome.as_ref() {
                 None => return Err(format!("item {n} hangs (handled: {handled})")),
-                Some(Ok(_)) if !handled && !self.is_dead(sent.session.as_ref()) => {
+                Some(Ok(_)) if !handled && !self.may_be_lost(sent.session.as_ref(), granted) => {
                     return Err(format!("item {n} was acknowledged but never handled"));
                 }
                 Some(Err(failure)) if handled && !failure.sent => {

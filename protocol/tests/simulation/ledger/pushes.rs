@@ -233,6 +233,11 @@ impl Pushes {
         }
     }
 
+    /// The connection of a tab is not silent: something has come, whatever it is.
+    pub(crate) fn heard(&mut self, tab: usize) {
+        self.tabs.entry(tab).or_default().hears = true;
+    }
+
     /// The gap of an interruption must follow, soon: as time goes for a tab that hears. Over a
     /// connection which is silent nobody can tell it anything.
     pub(crate) fn check_slack(&mut self, since: u64) {

@@ -33,6 +33,8 @@ pub(crate) struct Takes {
     early: BTreeMap<SessionId, usize>,
     /// When a session was cut for a take.
     cut_at: BTreeMap<TakeId, u64>,
+    /// The takes to which a holder has said yes.
+    pub(crate) granted: BTreeSet<TakeId>,
 }
 
 impl Takes {
@@ -143,6 +145,7 @@ impl Takes {
             let good = held.take == Some(take) || held.granted.contains(&take);
             assert!(good, "a void take of {} was granted", at.1);
             held.granted.insert(take);
+            self.granted.insert(take);
         } else {
             assert!(
                 *answer != Answer::Void || !held.granted.contains(&take),

@@ -213,12 +213,16 @@ impl World {
                 self.nodes[node].gone.remove(&debt);
                 Answer::decode(body) == Ok(Answer::NotMine)
             }
-            Came::Late => false,
+            Came::Late => {
+                // Somebody was there to ask.
+                self.nodes[node].gone.remove(&debt);
+                false
+            }
         };
         if gone && *came == Came::NoResponders {
             // Not on the bus for so long, it counts as dead, though it may only be cut off.
             let there = self.node_named(debtor);
-            self.ledger.items.taken_for_dead(session, there);
+            self.ledger.items.taken_for_dead(session, there, self.now);
         }
         let back = matches!(came, Came::Answer(body) if Answer::decode(body) == Ok(Answer::Void));
         let bounds = &self.plan.bounds;

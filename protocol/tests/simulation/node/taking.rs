@@ -6,11 +6,12 @@ use crate::bus::Face;
 use crate::world::{Happening, World};
 use tengen_protocol::rules::{Rule, holds};
 use tengen_protocol::server::{Session, Standing};
-use tengen_protocol::takeover::{Answer, Finish, Heard, Release, Step, Taker, ToNode};
+use tengen_protocol::takeover::{Answer, Finish, Heard, Release, Step, TakeId, Taker, ToNode};
 use tengen_protocol::{ClientHello, CloseCode, Millis, SessionId};
 
 /// A session on its way to a node.
 pub(crate) struct Take {
+    id: TakeId,
     taker: Taker,
     /// The hello that it is for, and its wire.
     guest: (u64, ClientHello),
@@ -83,10 +84,10 @@ impl World {
                 Some(id.node())
             }
         };
-        let take = u128::from(self.chance.next()) << 64 | u128::from(self.chance.next());
+        let name = u128::from(self.chance.next()) << 64 | u128::from(self.chance.next());
         let release = Release {
             session: id.clone(),
-            take,
+            take: name,
             attempt: hello.attempt,
             received: hello.received.unwrap_or(0),
             uid,
@@ -95,10 +96,11 @@ impl World {
             by: self.nodes[node].id.clone(),
             part: 0,
         };
-        self.say(|| format!("node {node} takes {id} from {first:?}, take {take:x}"));
+        self.say(|| format!("node {node} takes {id} from {first:?}, take {name:x}"));
         let mut taker = Taker::new(release, first);
         let step = taker.start();
         let take = Take {
+            id: name,
             taker,
             guest: (wire, hello.clone()),
             waiting: Vec::new(),
@@ -215,10 +217,8 @@ impl World {
                 self.server_closes(wire, CloseCode::SUPERSEDED, "a newer connection was first");
             }
             (Finish::Fresh, Some(code)) => {
-                if take.late {
-                    // Whether the holder said yes, and so gave its items away, nobody here knows.
-                    self.ledger.items.may_be_lost(id);
-                }
+                // Whether the holder said yes, and so gave its items away, nobody here knows.
+                self.ledger.items.abandoned(id, take.id);
                 self.server_closes(wire, code, "it ended");
             }
             (Finish::Fresh, None) => {
@@ -226,7 +226,7 @@ impl World {
                 if take.late && !self.plan.is_prompt() {
                     self.excuse(id);
                 }
-                self.ledger.items.may_be_lost(id);
+                self.ledger.items.abandoned(id, take.id);
                 self.hello_here(wire, &hello);
             }
         }
