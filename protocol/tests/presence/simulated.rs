@@ -22,9 +22,5 @@ pub(crate) const QUICK_SEEDS: u64 = 60;
 /// A rule whose absence is not noticed within so many worlds is not checked at all.
 pub(crate) const ENOUGH_SEEDS: u64 = 600;
 
-/// Rules that only so many random worlds miss that an ordinary test run leaves them out.
-pub(crate) const SELDOM: &[Rule] = &[
-    Rule::ReconnectCancels,
-    Rule::DeltasAreBatched,
-    Rule::SyncIsRetried,
-];
+/// Rules that only so many random worlds miss that an ordinary test run leaves them out: none.
+pub(crate) const SELDOM: &[Rule] = &[];

@@ -3,11 +3,16 @@
 use super::{cluster, kinds, pass, plan, until_beat, watch};
 use crate::bus::Peer;
 use crate::played::Script;
+use crate::world::World;
 use tengen_protocol::Transport;
 use tengen_protocol::presence::{Channel, Kinds, Message, SyncAnswer};
 
 pub(super) const SCRIPTS: &[Script] = &[
     ("a user changes the transport", switch),
+    (
+        "a user comes back in time, and then changes the transport",
+        back,
+    ),
     ("one announcement gets lost, the next does not", gap),
     ("users come and go while the bus is down", bus_down),
     ("an announcement comes twice, the second time late", twice),
@@ -16,25 +21,43 @@ pub(super) const SCRIPTS: &[Script] = &[
         other_users,
     ),
     ("a node announces something all the time", busy),
+    ("three users come to a node at once", together),
 ];
 
 /// Within 200 ms everybody sees the new one, and the old one no more.
 fn switch(seed: u64) {
     let mut world = cluster(seed, plan(3, 6));
     let (user, slot) = (seed as usize, seed as usize % 3);
+    shows_at_once(&mut world, user, slot);
+}
+
+fn shows_at_once(world: &mut World, user: usize, slot: usize) {
     let now = world.millis();
     let uid = world.users[user].uid.clone();
     world.users[user].clients[0].transport = Transport::Poll;
     let member = world.nodes[slot].member.as_mut().unwrap();
     member.switched(uid.as_ref(), Transport::Ws, Transport::Poll, now);
     world.carry_out(slot);
-    pass(&mut world, 200);
+    pass(world, 200);
     let polls = Kinds::NONE.with(Transport::Poll);
-    watch(&mut world, 8_000, |world| {
+    watch(world, 8_000, |world| {
         for slot in 0..3 {
             assert_eq!(kinds(world, slot, user), polls, "node {slot}");
         }
     });
+}
+
+/// Nobody hears of the coming back, and of the old transport nothing is left: its grace is not under way.
+fn back(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let (user, slot) = (seed as usize, seed as usize % 3);
+    let deltas = world.book.deltas.len();
+    world.close(user, 0);
+    pass(&mut world, 500);
+    world.open(user, slot, Transport::Ws);
+    pass(&mut world, 500);
+    assert_eq!(world.book.deltas.len(), deltas, "a coming back is said");
+    shows_at_once(&mut world, user, slot);
 }
 
 /// The next one shows that something is missing, and the ring has it: no snapshot, no waiting.
@@ -156,4 +179,20 @@ fn busy(seed: u64) {
     let beats = world.book.beats.iter();
     let beats = beats.filter(|it| it.1 == slot && it.0 > began).count();
     assert!(beats >= 4, "{beats} beats in 5 s");
+}
+
+/// What comes at one moment is one announcement, however often the node looks meanwhile.
+fn together(seed: u64) {
+    let mut world = cluster(seed, plan(3, 6));
+    let slot = seed as usize % 3;
+    let deltas = world.book.deltas.len();
+    for user in 0..3 {
+        world.open(user, slot, Transport::Poll);
+        let now = world.millis();
+        world.nodes[slot].member.as_mut().unwrap().tick(now);
+        world.carry_out(slot);
+    }
+    pass(&mut world, 500);
+    let deltas = world.book.deltas[deltas..].iter().filter(|it| it.1 == slot);
+    assert_eq!(deltas.count(), 1, "three changes are one announcement");
 }

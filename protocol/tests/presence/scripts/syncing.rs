@@ -88,14 +88,17 @@ fn changes(seed: u64) {
     world.judge_views();
 }
 
-/// That part is asked for again, not all.
+/// That part is asked for again, soon, and not all.
 fn lost_part(seed: u64) {
     let mut world = large(seed, 1);
     world.start(1);
     until_part(&mut world, 4 + seed as usize);
     let until = world.now + 150;
     world.cut(vec![(0, 1), (1, 0)], until);
-    pass(&mut world, 6_000);
+    pass(&mut world, 4_000);
+    let (whole, users) = (view(&world, 0).len(), view(&world, 1).len());
+    assert_eq!(users, whole, "what got lost is not asked for again");
+    pass(&mut world, 2_000);
     assert_eq!(firsts(&world), 1, "the missing part is enough");
     world.judge_views();
 }
