@@ -1,7 +1,7 @@
 //! Starts a node of its own for a measurement, and ends it with the measurement.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -9,9 +9,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rand::Rng as _;
+use rand::{Rng as _, RngExt as _};
 
-use crate::{sockets, target::Target};
+use crate::target::Target;
 
 /// A node that was started here; dropping it ends it.
 pub(crate) struct NodeProcess {
@@ -75,7 +75,12 @@ impl Drop for NodeProcess {
     }
 }
 
-/// An address nobody listens on at this moment.
+/// An address that nobody listens on, below the ports that a system gives to connections by itself
+/// (Linux from 32768, others from 49152): whoever connects meanwhile would take one of those.
 fn free_address() -> Result<SocketAddr> {
-    Ok(sockets::listen(1)?.local_addr()?)
+    let mut random = rand::rng();
+    (0..1_000)
+        .map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, random.random_range(10_000..32_000))))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .context("no port below the system's own is free")
 }
