@@ -6,6 +6,7 @@ mod reports;
 mod resume;
 mod throughput;
 mod transports;
+mod watchers;
 
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,10 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
         Figure::Transports { rounds, burst } => transports::measure(&run, rounds, burst).await,
         Figure::Resume { rounds, items } => resume::measure(&run, rounds, items).await,
         Figure::Reports { rounds, pushes } => reports::measure(&run, rounds, pushes).await,
+        Figure::Watchers {
+            watchers,
+            announcements,
+        } => watchers::measure(&run, watchers as usize, announcements).await,
         Figure::Fanout {
             clients,
             pushes,

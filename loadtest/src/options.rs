@@ -151,6 +151,15 @@ pub(crate) enum Figure {
         #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
         pushes: u32,
     },
+    /// What one costs the node who follows over HTTP who is online; needs NATS, to announce users of no node.
+    Watchers {
+        /// Watchers that are counted, beside one that is not.
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=250))]
+        watchers: u32,
+        /// Announcements of 50 users each that all of them are told, one after another.
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        announcements: u32,
+    },
     /// One user with many clients: each push reaches all of them.
     Fanout {
         #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]

@@ -45,6 +45,7 @@ pub(crate) enum Outcome {
     Transports(Transports),
     Resume(Resume),
     Reports(Reports),
+    Watchers(Watchers),
 }
 
 impl Outcome {
@@ -56,7 +57,7 @@ impl Outcome {
                 .volumes
                 .iter()
                 .all(|volume| volume.ratio <= transports.budget_ratio),
-            Outcome::Resume(_) | Outcome::Reports(_) => true,
+            Outcome::Resume(_) | Outcome::Reports(_) | Outcome::Watchers(_) => true,
         }
     }
 }
@@ -80,6 +81,18 @@ pub(crate) struct Resume {
 pub(crate) struct Reports {
     pub(crate) rows: Vec<Row>,
     pub(crate) costs: Vec<Cost>,
+}
+
+/// What one costs who follows over HTTP who is online.
+#[derive(Debug, Serialize)]
+pub(crate) struct Watchers {
+    /// Resident, while nothing happens.
+    pub(crate) kib_per_watcher: f64,
+    pub(crate) announcements: u32,
+    pub(crate) users_each: usize,
+    /// Of the node's processor, for each watcher.
+    pub(crate) micros_per_announcement: f64,
+    pub(crate) micros_per_change: f64,
 }
 
 /// Many pushes of one kind.
@@ -225,6 +238,17 @@ impl fmt::Display for Report {
                     );
                     row(it.name, value)?;
                 }
+            }
+            Outcome::Watchers(it) => {
+                row("idle watcher", format!("{:.1} KiB", it.kib_per_watcher))?;
+                let value = format!(
+                    "{:.2} µs of the node's processor, {:.1} µs for {} together ({} times)",
+                    it.micros_per_change,
+                    it.micros_per_announcement,
+                    it.users_each,
+                    it.announcements
+                );
+                row("a change, for a watcher", value)?;
             }
             Outcome::Speed(speed) => {
                 row(

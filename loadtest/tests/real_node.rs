@@ -243,6 +243,24 @@ async fn f62_ways_back_to_the_same_node_and_to_another_are_measured_and_lose_not
 }
 
 #[tokio::test]
+async fn watchers_of_who_is_online_are_all_told_and_measured() {
+    let nats = NatsServer::start().await;
+    let url = nats.url();
+    let arguments = [
+        "--nats-url",
+        &url,
+        "watchers",
+        "--watchers",
+        "3",
+        "--announcements",
+        "20",
+    ];
+    let report = figure(&arguments).await;
+    assert_eq!(report["ledger"]["in_order"], 3 * 20, "{report}");
+    assert!(report["kib_per_watcher"].is_number(), "{report}");
+}
+
+#[tokio::test]
 async fn f63_delivery_reports_are_measured_next_to_plain_pushes_and_are_right() {
     let nats = NatsServer::start().await;
     let arguments = ["reports", "--rounds", "10", "--pushes", "1"];

@@ -42,6 +42,7 @@ use chance::Chance;
 use plan::{Plan, WARM_MS};
 use std::time::{Duration, Instant};
 use tengen_protocol::Transport;
+use tengen_protocol::presence::{Door, ToldPage, ToldRequest};
 use world::World;
 
 /// The name that a filter on the command line is compared with.
@@ -65,6 +66,10 @@ fn main() {
     match full {
         true => storm(&[10, 50, 100], 20_000),
         false => storm(&[3], 200),
+    }
+    match full {
+        true => succession(100, &[10_000, 100_000]),
+        false => succession(3, &[30]),
     }
     // How the suite counts a bench that ran.
     println!("Success");
@@ -158,7 +163,7 @@ fn change(sizes: &[usize]) {
 
 /// The processor time of a change at one node, by how many users the cluster has.
 fn processor(sizes: &[usize], nodes: usize) {
-    println!("\nprocessor time at each of {nodes} nodes, the simulation's own included");
+    println!("\ntime at each of {nodes} nodes, the simulation's own included");
     println!("    users    a second of idling    a change, alone in its announcement");
     for users in sizes.iter().copied() {
         const CHANGES: usize = 300;
@@ -194,7 +199,7 @@ fn storm(sizes: &[usize], users: usize) {
         world.begin();
         run_for(&mut world, WARM_MS);
         world.hostile_until = u64::MAX;
-        let (before, began) = (world.bus.carried, Instant::now());
+        let (before, began) = (world.bus.carried, spent());
         world.storm();
         run_for(&mut world, 5_001);
         let last = world.now;
@@ -213,7 +218,54 @@ fn storm(sizes: &[usize], users: usize) {
             it.published_bytes,
             views - last,
             told - last,
-            began.elapsed().as_secs_f64()
+            spent().saturating_sub(began).as_secs_f64()
+        );
+    }
+}
+
+/// The node that tells dies, and all who follow ask the next one for the base.
+fn succession(nodes: usize, sizes: &[usize]) {
+    println!("\nthe teller of {nodes} nodes dies");
+    for users in sizes.iter().copied() {
+        let mut world = cluster(nodes, users);
+        let tells = |world: &World| {
+            let members = world.nodes.iter().map(|node| node.member.as_ref());
+            let first = members.flatten().next().unwrap();
+            let teller = first.roster().teller().unwrap().clone();
+            world
+                .nodes
+                .iter()
+                .position(|node| node.id == teller)
+                .unwrap()
+        };
+        let first = tells(&world);
+        let before = world.bus.carried;
+        world.stop(first);
+        // The next one has told a reload by then, and the users of the first are not yet given up.
+        run_for(&mut world, 10_500);
+        let it = since(&world, before);
+        let next = tells(&world);
+        assert_ne!(next, first, "it goes on without it");
+        // What each of them would be sent had it nothing.
+        let (mut after, mut base) = (None, 0);
+        loop {
+            let request = ToldRequest {
+                after,
+                ..ToldRequest::default()
+            };
+            let now = world.millis();
+            let member = world.nodes[next].member.as_mut().unwrap();
+            let asked = member.asked(Door::Told, &request.encode(), now);
+            let answer = asked.unwrap().unwrap();
+            base += answer.len();
+            after = ToldPage::decode(&answer).unwrap().next;
+            if after.is_none() {
+                break;
+            }
+        }
+        println!(
+            "{users:>9} users    {:>5} questions, {:>8} B with their answers; everybody, to one who has nobody: {base:>8} B",
+            it.asked, it.asked_bytes
         );
     }
 }
@@ -226,4 +278,12 @@ fn until(world: &mut World, is: impl Fn(&World) -> bool) -> u64 {
         run_for(world, 5);
     }
     world.now
+}
+
+/// Processor time of this thread, which does everything here. The kernel counts at its ticks: for what
+/// takes long.
+fn spent() -> Duration {
+    let said = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = said.split(' ').next().and_then(|it| it.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
 }
