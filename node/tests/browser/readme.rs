@@ -90,6 +90,7 @@ fn server(readme: &str, folder: &Path, address: SocketAddr) -> Running {
         .env("CARGO_TARGET_DIR", &target)
         // As the workspace builds, so that its compiled dependencies serve here too.
         .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_PROFILE_DEV_BUILD_OVERRIDE_DEBUG", "false")
         .status()
         .unwrap();
     assert!(built.success(), "the README's server does not build");
