@@ -2,6 +2,7 @@
 
 mod fanout;
 mod idle;
+mod presence;
 mod reports;
 mod resume;
 mod throughput;
@@ -39,8 +40,8 @@ pub(crate) struct Run {
     _node: Option<NodeProcess>,
     nats_url: Option<String>,
     prefix: String,
-    /// A second node on the same NATS, where the figure needs one and we start nodes ourselves.
-    other: Option<NodeProcess>,
+    /// Further nodes on the same NATS, where the figure needs them and we start nodes ourselves.
+    others: Vec<NodeProcess>,
 }
 
 /// Starts or finds the node, measures, and says what was found.
@@ -70,6 +71,15 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
             watchers,
             announcements,
         } => watchers::measure(&run, watchers as usize, announcements).await,
+        Figure::Presence {
+            nodes: _,
+            users,
+            rounds,
+            idle_seconds,
+        } => {
+            let idle = Duration::from_secs(idle_seconds.into());
+            presence::measure(&run, users as usize, rounds, idle).await
+        }
         Figure::Fanout {
             clients,
             pushes,
@@ -98,14 +108,17 @@ impl Run {
             _ => bail!("say which node: --node-binary PATH, or --url ws://127.0.0.1:8080/chsk"),
         };
         target.ready(Duration::from_secs(20)).await?;
-        let other = match (&options.figure, node.binary(), &node.nats_url) {
-            (Figure::Resume { .. } | Figure::Reports { .. }, Some(binary), Some(url))
-                if started.is_some() =>
-            {
-                Some(NodeProcess::start(&binary, Some(url), &node.prefix).await?)
-            }
-            _ => None,
+        let wanted = match options.figure {
+            Figure::Resume { .. } | Figure::Reports { .. } => 1,
+            Figure::Presence { nodes, .. } => nodes - 1,
+            _ => 0,
         };
+        let mut others = Vec::new();
+        if let (Some(_), Some(binary), Some(url)) = (&started, node.binary(), &node.nats_url) {
+            for _ in 0..wanted {
+                others.push(NodeProcess::start(&binary, Some(url), &node.prefix).await?);
+            }
+        }
         let items = &options.items;
         let via = items.via.unwrap_or(if node.nats_url.is_some() {
             Via::Batch
@@ -126,7 +139,7 @@ impl Run {
             _node: started,
             nats_url: node.nats_url.clone(),
             prefix: node.prefix.clone(),
-            other,
+            others,
         })
     }
 

@@ -4,6 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -12,6 +13,13 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::{Rng as _, RngExt as _};
 
 use crate::target::Target;
+
+/// Of all nodes that are started here: those of one cluster must share it.
+static KEY: LazyLock<[u8; 64]> = LazyLock::new(|| {
+    let mut key = [0; 64];
+    rand::rng().fill_bytes(&mut key);
+    key
+});
 
 /// A node that was started here; dropping it ends it.
 pub(crate) struct NodeProcess {
@@ -30,8 +38,6 @@ impl NodeProcess {
         prefix: &str,
     ) -> Result<NodeProcess> {
         let (address, admin) = (free_address()?, free_address()?);
-        let mut key = [0_u8; 64];
-        rand::rng().fill_bytes(&mut key);
         let mut command = Command::new(binary);
         // Settings that happen to stand in our own environment are not this node's.
         for (name, _) in std::env::vars_os() {
@@ -44,7 +50,7 @@ impl NodeProcess {
             .env("TENGEN_LISTEN", address.to_string())
             .env("TENGEN_ADMIN_LISTEN", admin.to_string())
             .env("TENGEN_PREFIX", prefix)
-            .env("TENGEN_COOKIE_KEY", STANDARD.encode(key))
+            .env("TENGEN_COOKIE_KEY", STANDARD.encode(*KEY))
             .env("TENGEN_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -160,6 +160,21 @@ pub(crate) enum Figure {
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         announcements: u32,
     },
+    /// What who-is-online costs real nodes, idle and for each change; needs NATS, and nodes of its own.
+    Presence {
+        /// Nodes: the users come and go at the first, more stay at the last, those between are measured.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=9))]
+        nodes: u8,
+        /// Users who come and go, and, the second time, as many who stay.
+        #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS / 2))]
+        users: u32,
+        /// How often they come and go.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        rounds: u32,
+        /// How long nothing happens.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+        idle_seconds: u16,
+    },
     /// One user with many clients: each push reaches all of them.
     Fanout {
         #[arg(long, default_value_t = 9_000, value_parser = clap::value_parser!(u32).range(1..=MAX_CONNECTIONS))]

@@ -61,6 +61,21 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((user + kernel) * 10))
 }
 
+/// The same for a process that lives as long as its threads, to the nanosecond: what its threads
+/// of this moment have been given. Threads that have ended since are missing.
+pub(crate) fn scheduled_time(pid: u32) -> Result<Duration> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"))
+        .with_context(|| format!("process {pid} cannot be measured"))?;
+    let mut nanos = 0;
+    for thread in threads {
+        // One that ends meanwhile has no file any more.
+        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        let first = text.split_ascii_whitespace().next();
+        nanos += first.and_then(|it| it.parse().ok()).unwrap_or(0);
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
 /// Processor time of the calling thread since it started.
 pub(crate) fn thread_cpu_time() -> std::io::Result<Duration> {
     let mut time = libc::timespec {

@@ -46,6 +46,7 @@ pub(crate) enum Outcome {
     Resume(Resume),
     Reports(Reports),
     Watchers(Watchers),
+    Presence(Presence),
 }
 
 impl Outcome {
@@ -57,7 +58,10 @@ impl Outcome {
                 .volumes
                 .iter()
                 .all(|volume| volume.ratio <= transports.budget_ratio),
-            Outcome::Resume(_) | Outcome::Reports(_) | Outcome::Watchers(_) => true,
+            Outcome::Resume(_)
+            | Outcome::Reports(_)
+            | Outcome::Watchers(_)
+            | Outcome::Presence(_) => true,
         }
     }
 }
@@ -93,6 +97,32 @@ pub(crate) struct Watchers {
     /// Of the node's processor, for each watcher.
     pub(crate) micros_per_announcement: f64,
     pub(crate) micros_per_change: f64,
+}
+
+/// What who-is-online costs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Presence {
+    pub(crate) nodes: usize,
+    /// Of one node, while nothing happens.
+    pub(crate) idle_messages_per_minute: f64,
+    pub(crate) idle_bytes_per_minute: f64,
+    /// All that an idle node does, presence or not.
+    pub(crate) idle_cpu_millis_per_minute: f64,
+    pub(crate) changes: Vec<PresenceChange>,
+}
+
+/// Users who came and went.
+#[derive(Debug, Serialize)]
+pub(crate) struct PresenceChange {
+    pub(crate) users_around: usize,
+    /// Each is one user who comes or goes.
+    pub(crate) changes: u64,
+    /// On the bus, of all nodes together, the telling included.
+    pub(crate) changes_per_message: f64,
+    /// The same, for one change.
+    pub(crate) bytes: f64,
+    /// Processor time at a node that only hears of it, of one who comes.
+    pub(crate) cpu_micros_at_a_node: f64,
 }
 
 /// Many pushes of one kind.
@@ -249,6 +279,23 @@ impl fmt::Display for Report {
                     it.announcements
                 );
                 row("a change, for a watcher", value)?;
+            }
+            Outcome::Presence(it) => {
+                let value = format!(
+                    "{:.0} messages, {:.0} bytes, {:.0} ms of processor a minute ({} nodes)",
+                    it.idle_messages_per_minute,
+                    it.idle_bytes_per_minute,
+                    it.idle_cpu_millis_per_minute,
+                    it.nodes
+                );
+                row("an idle node", value)?;
+                for it in &it.changes {
+                    let value = format!(
+                        "{:.1} bytes on the bus, {:.0} in a message, {:.2} µs at a node ({} changes)",
+                        it.bytes, it.changes_per_message, it.cpu_micros_at_a_node, it.changes
+                    );
+                    row(&format!("a change, {} around", it.users_around), value)?;
+                }
             }
             Outcome::Speed(speed) => {
                 row(

@@ -261,6 +261,33 @@ async fn watchers_of_who_is_online_are_all_told_and_measured() {
 }
 
 #[tokio::test]
+async fn who_is_online_is_measured_on_nodes_that_agree() {
+    let nats = NatsServer::start().await;
+    let url = nats.url();
+    let arguments = [
+        "presence",
+        "--nodes",
+        "3",
+        "--users",
+        "40",
+        "--rounds",
+        "1",
+        "--idle-seconds",
+        "3",
+    ];
+    let report = figure(&[&["--nats-url", &url][..], &arguments].concat()).await;
+    // One beat a second, whatever else there is.
+    let idle = number(&report, "/idle_messages_per_minute");
+    assert!((30.0..90.0).contains(&idle), "{report}");
+    for (index, around) in [0, 40].into_iter().enumerate() {
+        let change = &report["changes"][index];
+        assert_eq!(change["users_around"], around, "{report}");
+        assert_eq!(change["changes"], 80, "{report}");
+        assert!(number(change, "/bytes") > 0.0, "{report}");
+    }
+}
+
+#[tokio::test]
 async fn f63_delivery_reports_are_measured_next_to_plain_pushes_and_are_right() {
     let nats = NatsServer::start().await;
     let arguments = ["reports", "--rounds", "10", "--pushes", "1"];

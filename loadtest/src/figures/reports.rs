@@ -75,7 +75,7 @@ impl Scene<'_> {
     async fn open(run: &Run) -> Result<Scene<'_>> {
         let needs = "reports needs NATS and starts two nodes: --nats-url and --node-binary";
         let (other, url) = (
-            run.other.as_ref().context(needs)?,
+            run.others.first().context(needs)?,
             run.nats_url.as_ref().context(needs)?,
         );
         let bus = Bus::nats(NatsOptions::new(url).name("tengen-loadtest")).await?;

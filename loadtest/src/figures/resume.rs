@@ -109,7 +109,7 @@ impl Tab {
 }
 
 pub(super) async fn measure(run: &Run, rounds: u32, items: u32) -> Result<Report> {
-    let other = run.other.as_ref();
+    let other = run.others.first();
     let mut ways = vec![
         Way::new("new session", "new session"),
         Way::new("resume, same node", "new session"),
