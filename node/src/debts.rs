@@ -131,7 +131,7 @@ impl Debts {
                             match this.knows(node, port).await {
                                 // Alive, but it has started anew, or has forgotten the session.
                                 Ok(Answer::NotMine) => this.give_up(node, port),
-                                // The session has come home there.
+                                // The session has come home there, or gone on to another node.
                                 Ok(Answer::Void) => this.settle(port, |session, bounds| {
                                     session.debtor_is_home(node, bounds);
                                 }),
@@ -145,8 +145,8 @@ impl Debts {
     }
 
     async fn knows(&self, node: &NodeId, port: &Port) -> Result<Answer, Unanswered> {
-        let session = port.id.clone();
-        let question = ToNode::Owed { session }.encode();
+        let (session, by) = (port.id.clone(), self.hub.config().node.clone());
+        let question = ToNode::Owed { session, by }.encode();
         let answer = self.peers.ask(node, holder::DOOR, question, LIMIT).await?;
         // What cannot be read is of a version that has forgotten nothing.
         Ok(Answer::decode(&answer).unwrap_or(Answer::Granted))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tengen_bus::Message;
 use tengen_protocol::server::{Released, Standing};
 use tengen_protocol::takeover::{Answer, RELEASE_TIMEOUT_MS, Release, TakeId, ToNode};
-use tengen_protocol::{ErrorCode, Refusal, SessionId};
+use tengen_protocol::{ErrorCode, NodeId, Refusal, SessionId};
 
 use crate::hub::Hub;
 use crate::hub::port::Port;
@@ -42,7 +42,7 @@ impl Holder {
                 let answer = match asked {
                     ToNode::Release(release) => this.release(&release).await,
                     ToNode::Done { session, take } => this.done(&session, take),
-                    ToNode::Owed { session } => this.owed(&session),
+                    ToNode::Owed { session, by } => this.owed(&session, &by),
                 };
                 Some(answer.encode())
             }))
@@ -140,10 +140,10 @@ impl Holder {
         answer
     }
 
-    /// Whether this node still knows of a session that it gave away: then it pays what it owes.
-    fn owed(&self, session: &SessionId) -> Answer {
+    /// Whether this node still knows of a session that it gave away to `by`: then it pays what it owes.
+    fn owed(&self, session: &SessionId, by: &NodeId) -> Answer {
         match self.hub.session(session) {
-            Some(port) => port.with(|inner| inner.session.owed()),
+            Some(port) => port.with(|inner| inner.session.owed(by)),
             None => Answer::NotMine,
         }
     }

@@ -50,11 +50,13 @@ pub enum ToNode {
         take: TakeId,
     },
     /// Does the node still know that it owes something to this session, which it gave away?
-    /// [`Answer::Granted`], [`Answer::Void`] where the session is home again, or [`Answer::NotMine`]
-    /// from one that has started anew.
+    /// [`Answer::Granted`], [`Answer::Void`] where the session is home again or has gone to another
+    /// node since, or [`Answer::NotMine`] from one that has started anew.
     Owed {
         /// Which session.
         session: SessionId,
+        /// Who asks.
+        by: NodeId,
     },
 }
 
@@ -94,7 +96,7 @@ impl ToNode {
         match self {
             ToNode::Release(Release { session, .. })
             | ToNode::Done { session, .. }
-            | ToNode::Owed { session } => session,
+            | ToNode::Owed { session, .. } => session,
         }
     }
 
@@ -116,7 +118,9 @@ impl ToNode {
                 ],
             ),
             ToNode::Done { session, take } => message(DONE, [text(session.as_str()), wide(*take)]),
-            ToNode::Owed { session } => message(OWED, [text(session.as_str())]),
+            ToNode::Owed { session, by } => {
+                message(OWED, [text(session.as_str()), text(by.as_str())])
+            }
         }
     }
 
@@ -144,6 +148,7 @@ impl ToNode {
             }),
             OWED => Ok(ToNode::Owed {
                 session: fields.session()?,
+                by: fields.node()?,
             }),
             other => Err(BadMessage::Kind(other)),
         }

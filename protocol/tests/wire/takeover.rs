@@ -77,7 +77,13 @@ fn requests() -> Vec<(&'static str, ToNode)> {
                 take,
             },
         ),
-        ("do you still owe", ToNode::Owed { session }),
+        (
+            "do you still owe",
+            ToNode::Owed {
+                session,
+                by: node("n2"),
+            },
+        ),
     ]
 }
 

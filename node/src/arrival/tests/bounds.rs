@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tengen_bus::{LocalNet, Publish};
 use tengen_protocol::takeover::{Answer, Release, ToNode};
-use tengen_protocol::{ClientId, CloseCode, Codec, SessionId, Uid};
+use tengen_protocol::{ClientId, CloseCode, Codec, NodeId, SessionId, Uid};
 
 use super::fixture::{Losing, Node, eventually, hello, node, node_with};
 use crate::hub::HelloRefused;
@@ -193,6 +193,7 @@ async fn a_message_for_a_session_that_just_ended_has_its_answer() {
         },
         ToNode::Owed {
             session: session.clone(),
+            by: NodeId::parse("b").unwrap(),
         },
     ];
     for question in questions {

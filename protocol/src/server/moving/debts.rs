@@ -68,8 +68,9 @@ impl<C> Session<C> {
         self.debtor_gone(node, true, bounds);
     }
 
-    /// The session is home at `node` again, which owes nothing any more to where it was in between.
-    /// Whoever waits behind this node is told that nothing comes from here.
+    /// The session is home at `node` again, or has gone from there to another node than this one:
+    /// `node` owes nothing any more to where it was in between. Whoever waits behind this node is
+    /// told that nothing comes from here.
     pub fn debtor_is_home(&mut self, node: &NodeId, bounds: &Bounds) {
         self.debtor_gone(node, false, bounds);
     }

@@ -280,13 +280,14 @@ impl<C> Session<C> {
     }
 
     /// The answer to [`ToNode::Owed`](crate::takeover::ToNode::Owed): whether this node may still owe the session something.
-    /// [`Answer::Void`] where it has come home again: whoever asks is not where it is.
-    pub fn owed(&self) -> Answer {
-        let gone = self.moving.as_deref().is_some_and(|m| m.moved.is_some());
-        match (self.over, gone) {
-            (true, _) => Answer::NotMine,
-            (false, true) => Answer::Granted,
-            (false, false) => Answer::Void,
+    /// [`Answer::Void`] where it has come home again, or has gone from here to another node than
+    /// `by` since: the word goes where the session went last, and `by` is not where it is.
+    pub fn owed(&self, by: &NodeId) -> Answer {
+        let moved = self.moving.as_deref().and_then(|m| m.moved.as_ref());
+        match moved {
+            _ if self.over => Answer::NotMine,
+            Some(moved) if moved.to == *by => Answer::Granted,
+            Some(_) | None => Answer::Void,
         }
     }
 }

@@ -399,7 +399,7 @@ impl Node {
                 session.part(&me, release.take, release.part)
             }
             ToNode::Done { take, .. } => session.done(take, now),
-            ToNode::Owed { .. } => session.owed(),
+            ToNode::Owed { by, .. } => session.owed(&by),
         };
         self.collect();
         Answer::decode(&answer.encode()).expect("our own answer")
@@ -416,6 +416,14 @@ impl Node {
 
     fn standing(&mut self) -> Standing {
         self.session().standing()
+    }
+}
+
+/// What a node asks another that it waits for.
+fn asks_what_is_owed(node: &Node) -> ToNode {
+    ToNode::Owed {
+        session: session_id(),
+        by: node.id.clone(),
     }
 }
 

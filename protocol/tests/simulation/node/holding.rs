@@ -50,9 +50,9 @@ impl World {
                 self.pass_on(node, &session);
                 self.answer(node, reply, &answer);
             }
-            ToNode::Owed { session } => {
+            ToNode::Owed { session, by } => {
                 let home = self.nodes[node].homes.get(&session);
-                let answer = home.map_or(Answer::NotMine, |home| home.session.owed());
+                let answer = home.map_or(Answer::NotMine, |home| home.session.owed(&by));
                 self.answer(node, reply, &answer);
             }
         }
@@ -181,6 +181,7 @@ impl World {
         for (debtor, session) in debts {
             let body = ToNode::Owed {
                 session: session.clone(),
+                by: self.nodes[node].id.clone(),
             };
             let asker = Asker::Debt(debtor.clone(), session);
             let body = body.encode();

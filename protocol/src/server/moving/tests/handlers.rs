@@ -257,9 +257,7 @@ fn the_client_sends_on_from_where_the_holder_counted() {
 fn nobody_waits_for_ever_for_a_reply_that_was_given_where_the_session_came_home() {
     let (mut a, mut b) = moved_at_work();
     let mut c = Node::new("c");
-    let owed = ToNode::Owed {
-        session: session_id(),
-    };
+    let owed = asks_what_is_owed(&b);
     assert_eq!(
         Take::begin(&mut c, "b", 3, 0, 2).run(&mut c, &mut b),
         Finish::Taken
@@ -315,9 +313,7 @@ fn a_session_that_came_back_in_vain_owes_what_it_owed() {
     b.attach(4, Some(0));
     assert_eq!(back.run(&mut a, &mut b), Finish::Superseded);
     assert_eq!(a.standing(), Standing::Moved);
-    let owed = ToNode::Owed {
-        session: session_id(),
-    };
+    let owed = asks_what_is_owed(&b);
     assert_eq!(a.asked(&owed), Answer::Granted);
     assert_eq!(
         (a.session().inbox_items(), a.session().queue_items()),

@@ -12,10 +12,7 @@ fn go(by: &mut Node, holder: &mut Node, attempt: u64) {
 
 /// What a node hears when it asks another that has the session again.
 fn hears_that_it_is_home(node: &mut Node, at: &mut Node) {
-    let owed = ToNode::Owed {
-        session: session_id(),
-    };
-    assert_eq!(at.asked(&owed), Answer::Void);
+    assert_eq!(at.asked(&asks_what_is_owed(node)), Answer::Void);
     let bounds = node.bounds.clone();
     node.session().debtor_is_home(&at.id, &bounds);
     node.collect();
@@ -160,4 +157,77 @@ fn a_node_that_has_started_anew_hears_from_who_comes_before_it() {
     carry(&mut [&mut a, &mut b, &mut c]);
     assert_eq!(b.written(), ["#1"]);
     assert_eq!(b.session().next_item().unwrap().position, 2);
+}
+
+/// Lets the first of these ask whom it waits for, if there is such a node, and do as it is told.
+fn asks_its_debtor(nodes: &mut [&mut Node]) {
+    let Some(debtor) = nodes[0].session().debtor().cloned() else {
+        return;
+    };
+    let question = asks_what_is_owed(nodes[0]);
+    let asked = nodes.iter_mut().find(|node| node.id == debtor);
+    let answer = asked.expect("a node").asked(&question);
+    if answer == Answer::Void {
+        let bounds = nodes[0].bounds.clone();
+        nodes[0].session().debtor_is_home(&debtor, &bounds);
+        nodes[0].collect();
+    }
+    carry(nodes);
+}
+
+#[test]
+fn former_holders_do_not_wait_for_ever_for_each_other() {
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    a.receive(&request(1));
+    a.session().next_item();
+    go(&mut b, &mut a, 2);
+    b.receive(&request(2));
+    a.returns(1);
+    carry(&mut [&mut a, &mut b]);
+    assert_eq!(b.session().next_item().unwrap().position, 2);
+    b.returns(2);
+    go(&mut c, &mut b, 3);
+    c.receive(&request(3));
+    assert_eq!(c.session().next_item().unwrap().position, 3);
+    c.returns(3);
+    // Back by the same way, and to c past b: b waits for a's answer, which c gets, and a for c's,
+    // by b, which c has itself.
+    go(&mut b, &mut c, 4);
+    go(&mut a, &mut b, 5);
+    go(&mut c, &mut a, 6);
+    a.replies(1, 1);
+    b.replies(2, 2);
+    c.replies(3, 3);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    for _ in 0..3 {
+        asks_its_debtor(&mut [&mut a, &mut b, &mut c]);
+        asks_its_debtor(&mut [&mut b, &mut a, &mut c]);
+    }
+    for gone in [&mut a, &mut b] {
+        assert_eq!(gone.session().outstanding(), 0);
+        assert!(gone.session().expires(60_000).is_some());
+    }
+    assert_eq!(c.session().outstanding(), 0);
+    let mut written = c.written();
+    written.sort();
+    assert_eq!(written, ["#1", "#2", "#3"]);
+}
+
+#[test]
+fn only_who_has_the_session_from_a_node_is_told_that_it_owes() {
+    let (mut a, mut b, mut c) = (Node::home(), Node::new("b"), Node::new("c"));
+    a.receive(&request(1));
+    a.session().next_item();
+    go(&mut b, &mut a, 2);
+    assert_eq!(a.asked(&asks_what_is_owed(&b)), Answer::Granted);
+    go(&mut a, &mut b, 3);
+    assert_eq!(a.asked(&asks_what_is_owed(&b)), Answer::Void);
+    go(&mut c, &mut a, 4);
+    assert_eq!(a.asked(&asks_what_is_owed(&b)), Answer::Void);
+    assert_eq!(a.asked(&asks_what_is_owed(&c)), Answer::Granted);
+    a.replies(1, 1);
+    hears_that_it_is_home(&mut b, &mut a);
+    carry(&mut [&mut a, &mut b, &mut c]);
+    assert_eq!(c.written(), ["#1"]);
+    assert!(b.session().expires(60_000).is_some());
 }
