@@ -152,14 +152,16 @@ impl Visitors {
                     ),
                 };
             let ends = ends.of(visitor.user);
-            // What does not come at all shows in the books.
+            let received = world.received(number);
+            // An item is acknowledged when its node has counted it, and is then on its way to the
+            // service. What does not come at all shows in the books.
+            let there = || received.count() >= outcomes.acknowledged;
             let _ = tokio::time::timeout(Duration::from_secs(30), async {
-                while !visitor.ledger.is_complete(&ends) {
+                while !visitor.ledger.is_complete(&ends) || !there() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             })
             .await;
-            let received = world.received(number);
             reports.push(Report {
                 client: format!("c{number}"),
                 node: visitor.node,
