@@ -50,7 +50,7 @@ async fn who_is_online_is_right_on_five_nodes_whatever_happens_to_two_of_them_an
     if crowd::is_this() {
         return crowd::run().await;
     }
-    let _turn = turns::among_few().await;
+    let _turn = turns::of_a_crowd().await;
     let mut five = Five::start().await;
     let mut away = Away::default();
     five.settle("everybody came", &away, Instant::now(), AGREED)

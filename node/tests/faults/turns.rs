@@ -20,6 +20,16 @@ pub(crate) async fn among_few() -> Turn {
     .await
 }
 
+/// The same with a crowd, which at its full pace is twenty thousand: then beside none.
+pub(crate) async fn of_a_crowd() -> Turn {
+    take(if Pace::of_this_run().is_full() {
+        ALL
+    } else {
+        ALL / 2
+    })
+    .await
+}
+
 /// Beside none: what is measured is the time of this test's own work.
 pub(crate) async fn alone() -> Turn {
     take(ALL).await
