@@ -61,8 +61,8 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis((user + kernel) * 10))
 }
 
-/// The same for a process that lives as long as its threads, to the nanosecond: what its threads
-/// of this moment have been given. Threads that have ended since are missing.
+/// The same to the nanosecond (`/proc/<pid>/task/*/schedstat`), of the threads that it has at this
+/// moment: a difference is right where none has ended in between, as in a node's runtime.
 pub(crate) fn scheduled_time(pid: u32) -> Result<Duration> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))
         .with_context(|| format!("process {pid} cannot be measured"))?;

@@ -5,8 +5,6 @@ pub(crate) use crate::totals::Totals;
 pub(crate) use crate::world::{Run, World};
 pub(crate) use tengen_protocol::presence::rules;
 
-use rules::Rule;
-
 /// How a person sees one world.
 pub(crate) const COMMAND: &str = "cargo xtask sim --presence";
 
@@ -21,6 +19,3 @@ pub(crate) const QUICK_SEEDS: u64 = 60;
 
 /// A rule whose absence is not noticed within so many worlds is not checked at all.
 pub(crate) const ENOUGH_SEEDS: u64 = 600;
-
-/// Rules that only so many random worlds miss that an ordinary test run leaves them out: none.
-pub(crate) const SELDOM: &[Rule] = &[];

@@ -5,8 +5,6 @@ pub(crate) use crate::scripts::SCRIPTS;
 pub(crate) use crate::world::{Run, World};
 pub(crate) use tengen_protocol::rules;
 
-use rules::Rule;
-
 /// How a person sees one world.
 pub(crate) const COMMAND: &str = "cargo xtask sim";
 
@@ -28,6 +26,3 @@ pub(crate) const QUICK_SEEDS: u64 = 200;
 
 /// A rule whose absence is not noticed within so many worlds is not checked at all.
 pub(crate) const ENOUGH_SEEDS: u64 = 20_000;
-
-/// Rules that only so many random worlds miss that an ordinary test run leaves them out: none.
-pub(crate) const SELDOM: &[Rule] = &[];
